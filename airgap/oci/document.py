@@ -1,0 +1,67 @@
+"""JSON that comes from somebody else, read with limits."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from airgap.errors import InvalidContentError
+
+MAX_DEPTH = 64
+"""How deep objects and arrays may lie in each other."""
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+
+def parse_object(raw: bytes, *, what: str) -> dict[str, Any]:
+    """Parse bytes as one JSON object.
+
+    Args:
+        raw: The document; the caller has limited and hashed it.
+        what: Its name, for the error.
+
+    Raises:
+        InvalidContentError: It is not JSON, not an object, names a key twice, or lies too deep.
+    """
+    if raw.lstrip()[:1] == b"<":
+        raise InvalidContentError(
+            f"{what} is HTML instead of JSON", hint="a proxy or a login page may have answered"
+        )
+    _check_depth(raw, what)
+    try:
+        value = json.loads(raw, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except InvalidContentError as error:
+        raise InvalidContentError(f"{what}: {error.message}") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidContentError(f"{what} is not valid JSON") from error
+    if not isinstance(value, dict):
+        raise InvalidContentError(f"{what} must be a JSON object")
+    return value
+
+
+def canonical_bytes(value: dict[str, Any]) -> bytes:
+    """The one way in which airgap writes a document: sorted keys, no white space, UTF-8."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode()
+
+
+def _check_depth(raw: bytes, what: str) -> None:
+    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for byte in re.sub(rb"[^\[\]{}]", b"", _STRING.sub(b"", raw)):
+        depth += 1 if byte in b"[{" else -1
+        if depth > MAX_DEPTH:
+            raise InvalidContentError(f"{what} is nested more than {MAX_DEPTH} deep")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise InvalidContentError("a key stands twice in one object")
+    return value
+
+
+def _no_constant(name: str) -> None:
+    raise InvalidContentError(f"{name} is not JSON")

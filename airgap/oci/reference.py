@@ -1,0 +1,115 @@
+"""References as Docker users write them, parsed into what a registry is asked for.
+
+Sources: distribution-spec "Pulling manifests" (names and tags); the defaults docker.io, library/
+and latest are Docker's.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Self
+
+from airgap.errors import InvalidContentError, InvalidReferenceError
+from airgap.oci.digest import Digest
+
+DEFAULT_REGISTRY = "docker.io"
+_HUB_NAMES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
+_REPOSITORY = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*")
+_TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
+_HOST = re.compile(
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*"
+    r"|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+)
+MAX_NAME = 255
+
+
+def is_repository(text: str) -> bool:
+    """Whether a text is the name of a repository."""
+    return len(text) <= MAX_NAME and _REPOSITORY.fullmatch(text) is not None
+
+
+def is_tag(text: str) -> bool:
+    """Whether a text is a tag."""
+    return _TAG.fullmatch(text) is not None
+
+
+def is_registry(text: str) -> bool:
+    """Whether a text is a host name or address with or without a port."""
+    return _HOST.fullmatch(text) is not None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Reference:
+    """A name for an image: registry, repository, and a tag, a digest or both.
+
+    Where both are given the digest counts for what is fetched and the tag for its name.
+    """
+
+    registry: str
+    repository: str
+    tag: str | None = None
+    digest: Digest | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Parse what a user writes: `nginx`, `ghcr.io/org/app:tag`, `name:tag@sha256:…`.
+
+        Raises:
+            InvalidReferenceError: It is none.
+        """
+        shown = text if len(text) <= 200 else text[:200] + "…"
+        if "://" in text:
+            raise InvalidReferenceError(
+                f"{shown!r} is a url and not a reference", hint="leave out the scheme"
+            )
+        rest, at, digest_text = text.partition("@")
+        try:
+            digest = Digest.parse(digest_text) if at else None
+        except InvalidContentError as error:
+            raise InvalidReferenceError(f"{shown!r}: {error.message}", hint=error.hint) from error
+        registry, path = _split_registry(rest)
+        repository, colon, tag = path.partition(":")
+        if colon and not is_tag(tag):
+            raise InvalidReferenceError(f"{shown!r}: {tag!r} is not a tag")
+        if registry == DEFAULT_REGISTRY and repository and "/" not in repository:
+            repository = f"library/{repository}"
+        if not is_registry(registry) or not is_repository(repository):
+            raise InvalidReferenceError(
+                f"{shown!r} is not a reference",
+                hint="write [registry/]repository[:tag][@digest], the repository in lower case",
+            )
+        if len(registry) + 1 + len(repository) > MAX_NAME:
+            raise InvalidReferenceError(f"{shown!r}: the name is longer than {MAX_NAME}")
+        return cls(registry, repository, tag or (None if digest else "latest"), digest)
+
+    @property
+    def locator(self) -> str:
+        """What the registry is asked for: the digest where there is one, else the tag."""
+        return str(self.digest) if self.digest else self.tag or "latest"
+
+    @property
+    def name(self) -> str:
+        """Registry and repository."""
+        return f"{self.registry}/{self.repository}"
+
+    @property
+    def tagged(self) -> str:
+        """The name with the tag, or with the digest where there is no tag."""
+        return f"{self.name}:{self.tag}" if self.tag else str(self)
+
+    def with_digest(self, digest: Digest | None) -> Reference:
+        """The same name, pinned."""
+        return replace(self, digest=digest)
+
+    def __str__(self) -> str:
+        tag = f":{self.tag}" if self.tag else ""
+        return f"{self.name}{tag}" + (f"@{self.digest}" if self.digest else "")
+
+
+def _split_registry(text: str) -> tuple[str, str]:
+    """Tell the registry from the path the way docker does: a dot, a colon or localhost."""
+    first, slash, rest = text.partition("/")
+    if not slash or not ("." in first or ":" in first or first == "localhost"):
+        return DEFAULT_REGISTRY, text
+    return (DEFAULT_REGISTRY if first in _HUB_NAMES else first), rest

@@ -23,7 +23,11 @@ def verified(chunks: Chunks, verifier: Verifier, *, offset: int) -> Iterator[byt
     Raises:
         SizeMismatchError: There were more or fewer bytes than promised.
         DigestMismatchError: The content hashes to something else.
+        ValueError: The verifier has not seen what lies before the offset, which is a bug: content
+            from the start would then pass for content from the offset.
     """
+    if verifier.size < offset:
+        raise ValueError(f"hashed up to {verifier.size}, which is before the offset {offset}")
     held: bytes | None = None
     for chunk in chunks:
         if not chunk:

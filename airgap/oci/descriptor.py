@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from airgap.errors import InvalidContentError
+from airgap.oci import mediatype
 from airgap.oci.digest import Digest
 from airgap.oci.platform import Platform
 
@@ -44,24 +45,21 @@ class Descriptor:
         """
         if not isinstance(value, Mapping):
             raise InvalidContentError("a descriptor must be a JSON object")
-        media_type, size = value.get("mediaType"), value.get("size")
-        if not isinstance(media_type, str) or not media_type:
-            raise InvalidContentError("a descriptor must have a mediaType")
-        digest = Digest.parse(value.get("digest"))
+        digest, size = Digest.parse(value.get("digest")), value.get("size")
+        media_type = media_type_from_json(value.get("mediaType"), f"the mediaType of {digest}")
+        if not media_type:
+            raise InvalidContentError(f"the descriptor of {digest} must have a mediaType")
         if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= MAX_SIZE:
             raise InvalidContentError(f"the descriptor of {digest} must have a size")
-        artifact_type = value.get("artifactType")
-        if artifact_type is not None and not isinstance(artifact_type, str):
-            raise InvalidContentError(f"the artifactType of {digest} must be a string")
         urls = value.get("urls") or ()
-        if not isinstance(urls, list | tuple) or not all(isinstance(url, str) for url in urls):
-            raise InvalidContentError(f"the urls of {digest} must be strings")
+        if not isinstance(urls, list | tuple) or not all(_is_plain(url) for url in urls):
+            raise InvalidContentError(f"the urls of {digest} must be printable strings")
         return cls(
             media_type,
             digest,
             size,
             Platform.from_json(value.get("platform")),
-            artifact_type or None,
+            media_type_from_json(value.get("artifactType"), f"the artifactType of {digest}"),
             annotations_from_json(value.get("annotations")),
             tuple(urls),
         )
@@ -84,6 +82,19 @@ class Descriptor:
         return value
 
 
+def media_type_from_json(value: object, what: str) -> str | None:
+    """Read a media type that may be missing or empty.
+
+    Raises:
+        InvalidContentError: It is no text, or none that can stand in a header.
+    """
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or not mediatype.is_media_type(value):
+        raise InvalidContentError(f"{what} is not a media type")
+    return value
+
+
 def annotations_from_json(value: object) -> dict[str, str]:
     """Read annotations (image-spec annotations.md: a map of strings to strings).
 
@@ -97,3 +108,7 @@ def annotations_from_json(value: object) -> dict[str, str]:
     if not all(isinstance(k, str) and isinstance(v, str) for k, v in value.items()):
         raise InvalidContentError("annotations must be strings")
     return dict(value)
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, str) and value.isprintable()

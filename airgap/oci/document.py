@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -11,7 +12,10 @@ from airgap.errors import InvalidContentError
 MAX_DEPTH = 64
 """How deep objects and arrays may lie in each other."""
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_ESCAPE = re.compile(rb"\\.", re.DOTALL)
+_STRING = re.compile(rb'"[^"]*"')
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def parse_object(raw: bytes, *, what: str) -> dict[str, Any]:
@@ -22,7 +26,8 @@ def parse_object(raw: bytes, *, what: str) -> dict[str, Any]:
         what: Its name, for the error.
 
     Raises:
-        InvalidContentError: It is not JSON, not an object, names a key twice, or lies too deep.
+        InvalidContentError: It is not JSON in UTF-8 (RFC 8259), not an object, names a key twice,
+            lies too deep, or holds what could not be written again.
     """
     if raw.lstrip()[:1] == b"<":
         raise InvalidContentError(
@@ -30,7 +35,14 @@ def parse_object(raw: bytes, *, what: str) -> dict[str, Any]:
         )
     _check_depth(raw, what)
     try:
-        value = json.loads(raw, object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = json.loads(
+            raw.decode(),
+            object_pairs_hook=_unique,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+        )
+        if _SURROGATE.search(raw):
+            json.dumps(value, ensure_ascii=False).encode()
     except InvalidContentError as error:
         raise InvalidContentError(f"{what}: {error.message}") from error
     except (ValueError, RecursionError) as error:
@@ -42,15 +54,19 @@ def parse_object(raw: bytes, *, what: str) -> dict[str, Any]:
 
 def canonical_bytes(value: dict[str, Any]) -> bytes:
     """The one way in which airgap writes a document: sorted keys, no white space, UTF-8."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
     return text.encode()
 
 
 def _check_depth(raw: bytes, what: str) -> None:
+    # Escapes go first, then strings: each pass is linear whatever the bytes are, where one pattern
+    # for both would be quadratic for a string that never ends.
     if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
         return
     depth = 0
-    for byte in re.sub(rb"[^\[\]{}]", b"", _STRING.sub(b"", raw)):
+    for byte in _STRING.sub(b"", _ESCAPE.sub(b"", raw)).translate(None, _NOT_BRACKETS):
         depth += 1 if byte in b"[{" else -1
         if depth > MAX_DEPTH:
             raise InvalidContentError(f"{what} is nested more than {MAX_DEPTH} deep")
@@ -65,3 +81,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> None:
     raise InvalidContentError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise InvalidContentError("a number is too large")
+    return value

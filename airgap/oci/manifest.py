@@ -12,7 +12,8 @@ from typing import Any
 
 from airgap.errors import InvalidContentError
 from airgap.oci import mediatype
-from airgap.oci.descriptor import Descriptor, annotations_from_json
+from airgap.oci.descriptor import Descriptor, annotations_from_json, media_type_from_json
+from airgap.oci.digest import Digest
 from airgap.oci.document import parse_object
 
 MAX_MANIFEST_SIZE = 4 * 1024 * 1024
@@ -111,19 +112,21 @@ def parse_manifest(raw: bytes, media_type: str, *, algorithm: str = "sha256") ->
         InvalidContentError: Too large, not JSON, of a type that is refused (schema 1), or its
             fields do not fit the type.
     """
-    what = f"the manifest {Descriptor.of(raw, media_type).digest.short}"
     if len(raw) > MAX_MANIFEST_SIZE:
         raise InvalidContentError(
-            f"{what} has {len(raw)} bytes; more than {MAX_MANIFEST_SIZE} are refused"
+            f"a manifest has {len(raw)} bytes; more than {MAX_MANIFEST_SIZE} are refused"
         )
+    digest = Digest.of(raw, algorithm)
+    what = f"the manifest {digest.short}"
     value = parse_object(raw, what=what)
     kind = _kind(value, media_type, what)
-    artifact_type = value.get("artifactType")
-    if artifact_type is not None and not isinstance(artifact_type, str):
-        raise InvalidContentError(f"{what}: artifactType must be a string")
-    descriptor = Descriptor(
-        kind, Descriptor.of(raw, kind, algorithm).digest, len(raw), None, artifact_type or None
-    )
+    artifact_type = media_type_from_json(value.get("artifactType"), f"{what}: artifactType")
+    descriptor = Descriptor(kind, digest, len(raw), None, artifact_type)
+    if value.get("manifests") and (value.get("config") or value.get("layers")):
+        raise InvalidContentError(
+            f"{what} reads as an index and as an image",
+            hint="what it names depends on who reads it, so it is not carried",
+        )
     subject = value.get("subject")
     common: dict[str, Any] = {
         "subject": None if subject is None else Descriptor.from_json(subject),
@@ -148,9 +151,9 @@ def parse_manifest(raw: bytes, media_type: str, *, algorithm: str = "sha256") ->
 def _kind(value: Mapping[str, Any], declared: str, what: str) -> str:
     """Settle the media type from what was declared, what the document says and its fields."""
     declared = declared.partition(";")[0].strip().lower()
-    inner = value.get("mediaType")
-    if inner is not None and not isinstance(inner, str):
-        raise InvalidContentError(f"{what}: mediaType must be a string")
+    inner = media_type_from_json(value.get("mediaType"), f"{what}: mediaType")
+    if declared and not mediatype.is_media_type(declared):
+        raise InvalidContentError(f"{what} came with a Content-Type that is not a media type")
     if (
         declared in mediatype.SCHEMA1
         or inner in mediatype.SCHEMA1

@@ -5,6 +5,8 @@ Sources: image-spec v1.1.1 media-types.md; Docker's image manifest V2 schema 2.
 
 from __future__ import annotations
 
+import re
+
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_ARTIFACT = "application/vnd.oci.artifact.manifest.v1+json"
@@ -30,6 +32,7 @@ SCHEMA1 = frozenset(
 ACCEPT = (OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST, OCI_ARTIFACT, "*/*;q=0.1")
 """What a client sends as Accept for manifests: a registry may hide types that are not named."""
 
+_FORM = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?")
 _TAR_LAYERS = (
     "application/vnd.oci.image.layer.v1.tar",
     "application/vnd.oci.image.layer.nondistributable.v1.tar",
@@ -37,6 +40,14 @@ _TAR_LAYERS = (
     "application/vnd.docker.image.rootfs.foreign.diff.tar",
 )
 _NON_DISTRIBUTABLE = (_TAR_LAYERS[1], _TAR_LAYERS[3])
+
+
+def is_media_type(text: str) -> bool:
+    """Whether a text can stand as a media type in a header: short, printable, ASCII.
+
+    Laxer than RFC 6838 section 4.2 on purpose: unknown types are carried, not judged.
+    """
+    return _FORM.fullmatch(text) is not None
 
 
 def is_index(media_type: str) -> bool:

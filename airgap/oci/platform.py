@@ -40,7 +40,7 @@ class Platform:
                 f"{text!r} is not a platform", hint="write os/arch or os/arch/variant: linux/arm64"
             )
         os_name, architecture, *variant = (part.lower() for part in parts)
-        return cls(os_name, _ALIASES.get(architecture, architecture), "".join(variant))
+        return cls(os_name, _ALIASES.get(architecture, architecture), _variant("".join(variant)))
 
     @classmethod
     def from_json(cls, value: object) -> Self | None:
@@ -54,8 +54,8 @@ class Platform:
         if not isinstance(value, Mapping):
             raise InvalidContentError("a platform must be a JSON object")
         fields = [value.get(key) or "" for key in ("os", "architecture", "variant", "os.version")]
-        if not all(isinstance(field, str) for field in fields):
-            raise InvalidContentError("the fields of a platform must be strings")
+        if not all(isinstance(field, str) and field.isprintable() for field in fields):
+            raise InvalidContentError("the fields of a platform must be printable strings")
         return cls(*fields)
 
     def to_json(self) -> dict[str, str]:
@@ -81,12 +81,13 @@ class Platform:
         """
         if self.os != wanted.os:
             return False
-        if _ALIASES.get(self.architecture, self.architecture) != wanted.architecture:
+        architecture = _ALIASES.get(wanted.architecture, wanted.architecture)
+        if _ALIASES.get(self.architecture, self.architecture) != architecture:
             return False
         if not wanted.variant:
             return True
-        default = _DEFAULT_VARIANT.get(wanted.architecture, "")
-        return (self.variant or default) == wanted.variant
+        default = _DEFAULT_VARIANT.get(architecture, "")
+        return (_variant(self.variant) or default) == _variant(wanted.variant)
 
     def __str__(self) -> str:
         text = f"{self.os}/{self.architecture}"
@@ -95,3 +96,8 @@ class Platform:
         if self.os_version:
             text += f" ({self.os_version})"
         return text
+
+
+def _variant(text: str) -> str:
+    """The variant with the v that some write and some leave out: arm/7 is arm/v7."""
+    return f"v{text}" if text.isdigit() else text

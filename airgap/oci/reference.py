@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import total_ordering
+from ipaddress import IPv6Address
 from typing import Self
 
 from airgap.errors import InvalidContentError, InvalidReferenceError
@@ -19,8 +21,9 @@ _REPOSITORY = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 _HOST = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*"
-    r"|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+    r"|\[(?P<ipv6>[0-9A-Fa-f:.]+)\])(?::(?P<port>[0-9]{1,5}))?"
 )
+_IMAGE_ID = re.compile(r"(sha256:)?[0-9a-f]{64}")
 MAX_NAME = 255
 
 
@@ -36,14 +39,24 @@ def is_tag(text: str) -> bool:
 
 def is_registry(text: str) -> bool:
     """Whether a text is a host name or address with or without a port."""
-    return _HOST.fullmatch(text) is not None
+    found = _HOST.fullmatch(text) if len(text) <= MAX_NAME else None
+    if found is None or int(found["port"] or 1) not in range(1, 65536):
+        return False
+    if found["ipv6"]:
+        try:
+            IPv6Address(found["ipv6"])
+        except ValueError:
+            return False
+    return True
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@total_ordering
+@dataclass(frozen=True, slots=True)
 class Reference:
     """A name for an image: registry, repository, and a tag, a digest or both.
 
     Where both are given the digest counts for what is fetched and the tag for its name.
+    References sort by their parts, one without a tag or digest before those with one.
     """
 
     registry: str
@@ -63,6 +76,11 @@ class Reference:
             raise InvalidReferenceError(
                 f"{shown!r} is a url and not a reference", hint="leave out the scheme"
             )
+        if _IMAGE_ID.fullmatch(text):
+            raise InvalidReferenceError(
+                f"{shown!r} is an image id or a digest without a name",
+                hint="write the repository before it: name@sha256:…",
+            )
         rest, at, digest_text = text.partition("@")
         try:
             digest = Digest.parse(digest_text) if at else None
@@ -71,7 +89,10 @@ class Reference:
         registry, path = _split_registry(rest)
         repository, colon, tag = path.partition(":")
         if colon and not is_tag(tag):
-            raise InvalidReferenceError(f"{shown!r}: {tag!r} is not a tag")
+            raise InvalidReferenceError(
+                f"{shown!r}: what follows the colon is not a tag",
+                hint="a tag has up to 128 letters, digits, and ._- (not first)",
+            )
         if registry == DEFAULT_REGISTRY and repository and "/" not in repository:
             repository = f"library/{repository}"
         if not is_registry(registry) or not is_repository(repository):
@@ -80,7 +101,10 @@ class Reference:
                 hint="write [registry/]repository[:tag][@digest], the repository in lower case",
             )
         if len(registry) + 1 + len(repository) > MAX_NAME:
-            raise InvalidReferenceError(f"{shown!r}: the name is longer than {MAX_NAME}")
+            raise InvalidReferenceError(
+                f"{shown!r}: the name is longer than {MAX_NAME} characters",
+                hint="registry and repository together may have no more",
+            )
         return cls(registry, repository, tag or (None if digest else "latest"), digest)
 
     @property
@@ -102,14 +126,28 @@ class Reference:
         """The same name, pinned."""
         return replace(self, digest=digest)
 
+    def __lt__(self, other: object) -> bool:
+        if not isinstance(other, Reference):
+            return NotImplemented
+        return self._order < other._order
+
+    @property
+    def _order(self) -> tuple[str, str, str, str]:
+        return self.registry, self.repository, self.tag or "", str(self.digest or "")
+
     def __str__(self) -> str:
         tag = f":{self.tag}" if self.tag else ""
         return f"{self.name}{tag}" + (f"@{self.digest}" if self.digest else "")
 
 
 def _split_registry(text: str) -> tuple[str, str]:
-    """Tell the registry from the path the way docker does: a dot, a colon or localhost."""
+    """Tell the registry from the path the way docker does.
+
+    The first part is a registry if it has a dot, a colon or an upper-case letter (which no
+    repository has), or is localhost.
+    """
     first, slash, rest = text.partition("/")
-    if not slash or not ("." in first or ":" in first or first == "localhost"):
+    is_host = "." in first or ":" in first or first == "localhost" or first != first.lower()
+    if not slash or not is_host:
         return DEFAULT_REGISTRY, text
     return (DEFAULT_REGISTRY if first in _HUB_NAMES else first), rest

@@ -1,0 +1,85 @@
+"""Files that appear whole or not at all, and that a power cut does not take back."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from airgap.content.posix import sync_data, sync_folder
+from airgap.content.storage import storage_errors
+
+TEMPORARY = ".airgap-"
+"""How the name of a file begins that is not finished yet; a crash may leave such files."""
+
+
+def make_folder(folder: Path, *, durable: bool = True) -> None:
+    """Create a folder and those above it, each durable in the one that holds it.
+
+    Raises:
+        StorageError: It could not be created.
+    """
+    if folder.is_dir():
+        return
+    make_folder(folder.parent, durable=durable)
+    with storage_errors(folder):
+        folder.mkdir(exist_ok=True)
+        if durable:
+            sync_folder(folder.parent)
+
+
+def write_file(path: Path, data: bytes, *, durable: bool = True, mode: int = 0o644) -> None:
+    """Write a small file, replacing one that is there.
+
+    Args:
+        path: Its name; the folder must exist.
+        data: All of its bytes.
+        durable: Whether it must survive a power cut once this returns.
+        mode: Who may read it.
+
+    Raises:
+        StorageError: It could not be written; what was there before is still there.
+    """
+    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
+    with storage_errors(path):
+        try:
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+            with open(fd, "wb") as file:
+                file.write(data)
+                file.flush()
+                if durable:
+                    sync_data(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        if durable:
+            sync_folder(path.parent)
+
+
+def move_file(source: Path, target: Path, *, durable: bool = True) -> None:
+    """Give a finished and synced file its final name.
+
+    Raises:
+        StorageError: It could not be renamed.
+    """
+    with storage_errors(target):
+        source.replace(target)
+        if durable:
+            sync_folder(target.parent)
+
+
+def remove_file(path: Path, *, durable: bool = True) -> bool:
+    """Remove a file; False when it was not there.
+
+    Raises:
+        StorageError: It could not be removed.
+    """
+    with storage_errors(path):
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            return False
+        if durable:
+            sync_folder(path.parent)
+    return True

@@ -1,0 +1,79 @@
+"""What only POSIX has, in one place, so that another system needs no other module changed.
+
+The functions raise `OSError`; callers translate it with `airgap.content.storage`.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+_CANNOT_ALLOCATE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+
+
+def write_at(fd: int, data: bytes | memoryview, offset: int) -> None:
+    """Write all the bytes at an offset, without moving the file's position."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(fd, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def read_at(fd: int, size: int, offset: int) -> bytes:
+    """Read up to so many bytes at an offset, without moving the file's position."""
+    return os.pread(fd, size, offset)
+
+
+def read_into(fd: int, buffers: Sequence[bytearray | memoryview], offset: int) -> int:
+    """Fill buffers from an offset on and tell how many bytes there were."""
+    return os.preadv(fd, buffers, offset)
+
+
+def sync_data(fd: int) -> None:
+    """Make the bytes of a file durable."""
+    if sys.platform == "darwin":
+        # fsync there only hands the bytes to the drive, which may keep them in its cache
+        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+    else:
+        os.fdatasync(fd)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable: what was created, renamed or removed there."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def lock(fd: int) -> bool:
+    """Lock a file for this process; False where somebody else has it."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def allocate(fd: int, size: int) -> bool:
+    """Reserve room for a file of this size; False where the file system cannot do that."""
+    if sys.platform == "darwin":
+        return False
+    try:
+        os.posix_fallocate(fd, 0, size)
+    except OSError as error:
+        if error.errno in _CANNOT_ALLOCATE:
+            return False
+        raise
+    return True
+
+
+def free_bytes(folder: Path) -> int:
+    """How many bytes may still be written to the file system that a folder is on."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize

@@ -1,0 +1,47 @@
+"""What goes wrong with files, said in airgap's own errors."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from airgap.errors import StorageError, StorageFullError
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+def storage_error(error: OSError, what: str | Path) -> StorageError:
+    """Translate an error of the operating system.
+
+    Args:
+        error: What it raised.
+        what: The file or folder that was being read or written.
+    """
+    reason = error.strerror or type(error).__name__
+    if error.errno in _FULL:
+        return StorageFullError(
+            f"{what}: {reason}", hint="make room and run the same command again", origin="local"
+        )
+    hint = None
+    if error.errno in _DENIED:
+        hint = "check the permissions of the file, its folder and the file system"
+    elif error.errno == errno.EFBIG:
+        hint = "the file system does not take files of this size"
+    return StorageError(f"{what}: {reason}", hint=hint, origin="local")
+
+
+@contextmanager
+def storage_errors(what: str | Path) -> Iterator[None]:
+    """Translate what the operating system raises inside.
+
+    Raises:
+        StorageFullError: There is no room left.
+        StorageError: Anything else went wrong.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(error, what) from error

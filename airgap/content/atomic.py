@@ -6,7 +6,7 @@ import os
 import secrets
 from pathlib import Path
 
-from airgap.content.posix import sync_data, sync_folder
+from airgap.content.posix import sync_data, sync_folder, write_at
 from airgap.content.storage import storage_errors
 
 TEMPORARY = ".airgap-"
@@ -44,11 +44,12 @@ def write_file(path: Path, data: bytes, *, durable: bool = True, mode: int = 0o6
     with storage_errors(path):
         try:
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-            with open(fd, "wb") as file:
-                file.write(data)
-                file.flush()
+            try:
+                write_at(fd, data, 0)
                 if durable:
-                    sync_data(file.fileno())
+                    sync_data(fd)
+            finally:
+                os.close(fd)
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)

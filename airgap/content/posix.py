@@ -64,13 +64,14 @@ def allocate(fd: int, size: int) -> bool:
     """Reserve room for a file of this size; False where the file system cannot do that."""
     if sys.platform == "darwin":
         return False
-    try:
-        os.posix_fallocate(fd, 0, size)
-    except OSError as error:
-        if error.errno in _CANNOT_ALLOCATE:
-            return False
-        raise
-    return True
+    else:  # noqa: RET505 - a type checker for darwin must not see what follows
+        try:
+            os.posix_fallocate(fd, 0, size)
+        except OSError as error:
+            if error.errno in _CANNOT_ALLOCATE:
+                return False
+            raise
+        return True
 
 
 def free_bytes(folder: Path) -> int:

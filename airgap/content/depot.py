@@ -1,0 +1,120 @@
+"""The protocols of places with many repositories: what the embedded registry serves.
+
+A depot keeps each blob once. A blob is reachable only through a repository that links it, and
+mounting a blob into another repository is making one more link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from airgap.content.store import Deleter, Mounter, ReferrerLister, Store, TagLister
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+
+
+@dataclass(frozen=True, slots=True)
+class FileRegion:
+    """Content that lies in a file as it is, so that the system can send it by itself."""
+
+    path: Path
+    offset: int
+    size: int
+
+
+@runtime_checkable
+class FileBacked(Protocol):
+    """Can say in which file the bytes of a blob lie."""
+
+    def locate(self, descriptor: Descriptor, /) -> FileRegion | None:
+        """Where the whole blob lies in one piece; None where it does not."""
+        ...
+
+
+class Upload(Protocol):
+    """A blob that arrives in pieces, known by an id until it is committed.
+
+    Pieces come from one thread at a time. What was appended is kept when the connection breaks.
+    """
+
+    @property
+    def id(self) -> str:
+        """The name by which it can be found again in its repository."""
+        ...
+
+    @property
+    def offset(self) -> int:
+        """How many bytes are there."""
+        ...
+
+    def append(self, chunk: bytes | memoryview, /) -> None:
+        """Take the next bytes."""
+        ...
+
+    def commit(self, digest: Digest, /) -> Descriptor:
+        """Make the blob visible in the repository, durably.
+
+        Raises:
+            DigestMismatchError: The bytes hash to something else; the upload is gone.
+        """
+        ...
+
+    def abort(self) -> None:
+        """Throw away what is there."""
+        ...
+
+    def close(self) -> None:
+        """Let go of open files; the upload can go on later."""
+        ...
+
+
+class Repository(Store, TagLister, ReferrerLister, Mounter, Deleter, Protocol):
+    """One repository of a depot, with what a server needs beside a Store."""
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything was ever written here."""
+        ...
+
+    def find_blob(self, digest: Digest, /) -> Descriptor | None:
+        """Describe a blob that is known by its digest alone; None when it is not here."""
+        ...
+
+    def read_manifest(self, reference: str, /) -> tuple[Descriptor, bytes] | None:
+        """The stored type, digest and exact bytes of a manifest; None when there is none."""
+        ...
+
+    def link_blob(self, digest: Digest, /, *, from_repository: str | None) -> Descriptor | None:
+        """Link a blob of another repository, or of any; None when it is not there."""
+        ...
+
+    def start_upload(self, *, algorithm: str = "sha256") -> Upload:
+        """Begin an upload; the algorithm is the one that its digest will probably be of."""
+        ...
+
+    def find_upload(self, upload_id: str, /) -> Upload | None:
+        """Find an upload of this repository that is not finished."""
+        ...
+
+
+class Depot(Protocol):
+    """A place with many repositories. Safe to use from several threads."""
+
+    def repository(self, name: str, /) -> Repository:
+        """Give a repository by name; it comes into being with the first write.
+
+        Raises:
+            InvalidReferenceError: The name is none.
+        """
+        ...
+
+    def repositories(self) -> Iterator[str]:
+        """The names of all repositories in lexical order."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and locks."""
+        ...

@@ -1,0 +1,144 @@
+"""The two halves of a depot that differ by where it is kept: bytes, and what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from airgap.content.depot import FileRegion
+from airgap.content.store import Chunks
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+
+
+class Partial(Protocol):
+    """The bytes of a blob that is not whole yet. It does not hash."""
+
+    @property
+    def offset(self) -> int:
+        """How many bytes are there."""
+        ...
+
+    def append(self, chunk: bytes | memoryview, /) -> None:
+        """Write the next bytes."""
+        ...
+
+    def read(self) -> AbstractContextManager[Chunks]:
+        """Read what is there from the start."""
+        ...
+
+    def publish(self, digest: Digest, /) -> None:
+        """Make the bytes durable and keep them under a digest that the caller has checked."""
+        ...
+
+    def discard(self) -> None:
+        """Remove what is there."""
+        ...
+
+    def close(self) -> None:
+        """Let go of open files and keep the bytes."""
+        ...
+
+
+class Pool(Protocol):
+    """Blobs by digest, each kept once, and the partial ones by key.
+
+    A key consists of letters, digits and hyphens.
+    """
+
+    def size(self, digest: Digest, /) -> int | None:
+        """How many bytes a blob has; None when it is not here."""
+        ...
+
+    def open(self, digest: Digest, /, *, offset: int) -> AbstractContextManager[Chunks]:
+        """Read a blob from an offset on.
+
+        Raises:
+            ContentNotFoundError: It is not here.
+        """
+        ...
+
+    def locate(self, digest: Digest, /) -> FileRegion | None:
+        """In which file a blob lies, if in one."""
+        ...
+
+    def write(self, digest: Digest, raw: bytes, /) -> None:
+        """Keep a small blob whose digest the caller has checked."""
+        ...
+
+    def partial(self, key: str, /) -> Partial:
+        """Begin a partial blob, or go on with one."""
+        ...
+
+    def find_partial(self, key: str, /) -> Partial | None:
+        """Find a partial blob that was begun."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and locks."""
+        ...
+
+
+class Metadata(Protocol):
+    """What is known in each repository: links to blobs, manifests, tags and referrers.
+
+    Every name and digest was checked by the caller. Each call is atomic by itself.
+    """
+
+    def repositories(self) -> Iterator[str]:
+        """The names of all repositories in lexical order."""
+        ...
+
+    def has_repository(self, repository: str, /) -> bool:
+        """Whether anything was ever written to a repository."""
+        ...
+
+    def link_blob(self, repository: str, digest: Digest, /) -> None:
+        """Make a blob reachable through a repository."""
+        ...
+
+    def has_blob(self, repository: str, digest: Digest, /) -> bool:
+        """Whether a blob is reachable through a repository."""
+        ...
+
+    def unlink_blob(self, repository: str, digest: Digest, /) -> bool:
+        """Take a link back; False when there was none."""
+        ...
+
+    def put_manifest(
+        self, repository: str, entry: Descriptor, /, *, subject: Digest | None
+    ) -> None:
+        """Note a manifest, and that it refers to a subject.
+
+        The entry is what a list of referrers says of it: with artifact type and annotations.
+        """
+        ...
+
+    def manifest(self, repository: str, digest: Digest, /) -> Descriptor | None:
+        """The entry of a manifest."""
+        ...
+
+    def delete_manifest(self, repository: str, digest: Digest, /) -> bool:
+        """Forget a manifest and the tags that name it; False when it was not there."""
+        ...
+
+    def set_tag(self, repository: str, tag: str, digest: Digest, /) -> None:
+        """Let a tag name a manifest."""
+        ...
+
+    def tag(self, repository: str, tag: str, /) -> Digest | None:
+        """What a tag names."""
+        ...
+
+    def delete_tag(self, repository: str, tag: str, /) -> bool:
+        """Forget a tag; False when it was not there."""
+        ...
+
+    def tags(self, repository: str, /) -> list[str]:
+        """All tags in lexical order."""
+        ...
+
+    def referrers(self, repository: str, subject: Digest, /) -> tuple[Descriptor, ...]:
+        """The entries of all manifests that refer to a digest, in order of their digests."""
+        ...

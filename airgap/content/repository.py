@@ -1,0 +1,368 @@
+"""Repositories over a pool of blobs and what is known of them, wherever both are kept."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from airgap.content.depot import FileRegion, Upload
+from airgap.content.ingest import PiecewiseUpload, PresentIngest, PulledIngest
+from airgap.content.pool import Metadata, Pool
+from airgap.content.store import Chunks, Ingest
+from airgap.errors import (
+    ContentNotFoundError,
+    InvalidContentError,
+    InvalidReferenceError,
+    SizeMismatchError,
+)
+from airgap.oci import mediatype
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import ALGORITHMS, Digest, Verifier
+from airgap.oci.manifest import Document, parse_manifest
+from airgap.oci.reference import is_repository, is_tag
+from airgap.oci.referrers import referrer_descriptor
+
+MAX_LIVE_UPLOADS = 4096
+"""Of how many uploads the hash is kept between pieces; older ones are hashed again at the end."""
+
+
+class Sessions:
+    """The uploads and ingests that are under way in this process.
+
+    Two threads that want the same blob at the same time must not write into one partial file.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._claimed: set[str] = set()
+        self._uploads: dict[str, PiecewiseUpload] = {}
+
+    @contextmanager
+    def claim(self, key: str) -> Iterator[bool]:
+        """Hold a key while the context lasts; gives False where another thread holds it."""
+        with self._lock:
+            is_mine = key not in self._claimed
+            if is_mine:
+                self._claimed.add(key)
+        try:
+            yield is_mine
+        finally:
+            if is_mine:
+                with self._lock:
+                    self._claimed.discard(key)
+
+    def add(self, key: str, upload: PiecewiseUpload) -> PiecewiseUpload:
+        """Remember an upload; gives the one that was there first."""
+        with self._lock:
+            known = self._uploads.setdefault(key, upload)
+            while len(self._uploads) > MAX_LIVE_UPLOADS:
+                self._uploads.pop(next(iter(self._uploads))).close()
+        return known
+
+    def find(self, key: str) -> PiecewiseUpload | None:
+        """An upload that is remembered."""
+        with self._lock:
+            return self._uploads.get(key)
+
+    def remove(self, key: str) -> None:
+        """Forget an upload that is finished."""
+        with self._lock:
+            self._uploads.pop(key, None)
+
+
+class StoredUpload:
+    """An upload that its repository forgets when it ends."""
+
+    def __init__(self, upload: PiecewiseUpload, sessions: Sessions, key: str) -> None:
+        self._upload = upload
+        self._sessions = sessions
+        self._key = key
+
+    @property
+    def id(self) -> str:
+        """The name by which it can be found again in its repository."""
+        return self._upload.id
+
+    @property
+    def offset(self) -> int:
+        """How many bytes are there."""
+        return self._upload.offset
+
+    def append(self, chunk: bytes | memoryview, /) -> None:
+        """Take the next bytes."""
+        self._upload.append(chunk)
+
+    def commit(self, digest: Digest, /) -> Descriptor:
+        """Make the blob visible in the repository, durably.
+
+        Raises:
+            DigestMismatchError: The bytes hash to something else; the upload is gone.
+        """
+        try:
+            return self._upload.commit(digest)
+        finally:
+            self._sessions.remove(self._key)
+
+    def abort(self) -> None:
+        """Throw away what is there."""
+        self._sessions.remove(self._key)
+        self._upload.abort()
+
+    def close(self) -> None:
+        """Let go of open files; the upload can go on later."""
+        self._upload.close()
+
+
+class StoredRepository:
+    """One repository of a depot.
+
+    It wants a manifest's config and layers to be there before the manifest, as registries do,
+    but takes an index whose manifests are missing: what of a platform was left out of a transfer
+    may come later.
+    """
+
+    def __init__(self, name: str, pool: Pool, metadata: Metadata, sessions: Sessions) -> None:
+        self._name = name
+        self._pool = pool
+        self._metadata = metadata
+        self._sessions = sessions
+        # an upload's id is only good in the repository where it began
+        self._scope = Digest.of(name.encode()).hex[:32]
+
+    @property
+    def name(self) -> str:
+        """The repository's name."""
+        return self._name
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything was ever written here."""
+        return self._metadata.has_repository(self._name)
+
+    # -- manifests ---------------------------------------------------------------------------
+
+    def resolve(self, reference: str, /) -> Descriptor | None:
+        """Find what a tag or a digest names; None when there is no such manifest."""
+        digest = self._digest_of(reference)
+        entry = self._metadata.manifest(self._name, digest) if digest else None
+        return Descriptor(entry.media_type, entry.digest, entry.size) if entry else None
+
+    def read_manifest(self, reference: str, /) -> tuple[Descriptor, bytes] | None:
+        """The stored type, digest and exact bytes of a manifest; None when there is none."""
+        found = self.resolve(reference)
+        if found is None:
+            return None
+        with self._pool.open(found.digest, offset=0) as chunks:
+            return found, b"".join(chunks)
+
+    def manifest(self, reference: str, /, *, media_type: str = "") -> Document:
+        """Get a manifest or index by tag or digest; the type is the stored one.
+
+        Raises:
+            ContentNotFoundError: There is none.
+            DigestMismatchError: The stored bytes have changed.
+        """
+        found = self.read_manifest(reference)
+        if found is None:
+            raise ContentNotFoundError(f"{self._name} has no manifest {reference}")
+        descriptor, raw = found
+        verifier = Verifier(descriptor.digest, descriptor.size)
+        verifier.update(raw)
+        verifier.finish()
+        return parse_manifest(raw, descriptor.media_type, algorithm=descriptor.digest.algorithm)
+
+    def put_manifest(self, document: Document, /, *, tag: str | None = None) -> None:
+        """Write a manifest or index with its exact bytes, by digest and under a tag if given.
+
+        Raises:
+            ContentNotFoundError: A blob that it needs is not here.
+            InvalidReferenceError: The tag is none.
+        """
+        if tag is not None and not is_tag(tag):
+            raise InvalidReferenceError(f"{tag[:200]!r} is not a tag")
+        for blob in document.blobs():
+            if mediatype.is_non_distributable(blob.media_type):
+                continue
+            if not self._metadata.has_blob(self._name, blob.digest):
+                raise ContentNotFoundError(
+                    f"{self._name} has no blob {blob.digest}, which the manifest"
+                    f" {document.descriptor.digest} needs"
+                )
+        digest = document.descriptor.digest
+        self._pool.write(digest, document.raw)
+        self._metadata.put_manifest(
+            self._name,
+            referrer_descriptor(document),
+            subject=document.subject.digest if document.subject else None,
+        )
+        if tag is not None:
+            self._metadata.set_tag(self._name, tag, digest)
+
+    def tags(self) -> Iterator[str]:
+        """All tags in lexical order; none where the repository does not exist."""
+        return iter(self._metadata.tags(self._name))
+
+    def referrers(self, subject: Digest, /) -> tuple[Descriptor, ...]:
+        """What refers to the digest."""
+        return self._metadata.referrers(self._name, subject)
+
+    def delete_manifest(self, digest: Digest, /) -> bool:
+        """Delete a manifest and the tags that name it; False when it was not there."""
+        return self._metadata.delete_manifest(self._name, digest)
+
+    def delete_tag(self, tag: str, /) -> bool:
+        """Delete a tag; False when it was not there."""
+        return is_tag(tag) and self._metadata.delete_tag(self._name, tag)
+
+    def _digest_of(self, reference: str) -> Digest | None:
+        if is_tag(reference):
+            return self._metadata.tag(self._name, reference)
+        try:
+            return Digest.parse(reference)
+        except InvalidContentError:
+            return None
+
+    # -- blobs -------------------------------------------------------------------------------
+
+    def find_blob(self, digest: Digest, /) -> Descriptor | None:
+        """Describe a blob that is known by its digest alone; None when it is not here."""
+        if not self._metadata.has_blob(self._name, digest):
+            return None
+        size = self._pool.size(digest)
+        return None if size is None else Descriptor(mediatype.OCTET_STREAM, digest, size)
+
+    def has_blob(self, descriptor: Descriptor, /) -> bool:
+        """Whether the blob can be read here.
+
+        Raises:
+            SizeMismatchError: It is here, and its size is not the one that the descriptor says.
+        """
+        found = self.find_blob(descriptor.digest)
+        if found is not None and found.size != descriptor.size:
+            raise SizeMismatchError(
+                f"{descriptor.digest} has {found.size} bytes and should have {descriptor.size}",
+                expected=str(descriptor.size),
+                actual=str(found.size),
+            )
+        return found is not None
+
+    def open(self, descriptor: Descriptor, /, *, offset: int = 0) -> AbstractContextManager[Chunks]:
+        """Read a blob from an offset on.
+
+        Raises:
+            ContentNotFoundError: There is no such blob.
+        """
+        if not self._metadata.has_blob(self._name, descriptor.digest):
+            raise ContentNotFoundError(f"{self._name} has no blob {descriptor.digest}")
+        return self._pool.open(descriptor.digest, offset=offset)
+
+    def locate(self, descriptor: Descriptor, /) -> FileRegion | None:
+        """In which file the blob lies, if in one."""
+        if not self._metadata.has_blob(self._name, descriptor.digest):
+            return None
+        return self._pool.locate(descriptor.digest)
+
+    @contextmanager
+    def ingest(self, descriptor: Descriptor, /) -> Iterator[Ingest]:
+        """Begin or go on with writing a blob."""
+        if self.has_blob(descriptor):
+            yield PresentIngest(descriptor)
+            return
+        digest = descriptor.digest
+        key = f"{self._scope}-{digest.algorithm}-{digest.hex}"
+        with self._sessions.claim(key) as is_mine:
+            # who comes second writes into a partial of its own, which nobody can go on with
+            partial = self._pool.partial(key if is_mine else self._key(secrets.token_hex(16)))
+            ingest = PulledIngest(partial, descriptor, self._link)
+            try:
+                yield ingest
+            finally:
+                if is_mine:
+                    partial.close()
+                else:
+                    ingest.abort()
+
+    def mount(self, descriptor: Descriptor, /, *, from_repository: str) -> bool:
+        """Link a blob of another repository; False where it must be sent instead."""
+        return self.link_blob(descriptor.digest, from_repository=from_repository) is not None
+
+    def link_blob(self, digest: Digest, /, *, from_repository: str | None) -> Descriptor | None:
+        """Link a blob of another repository, or of any; None when it is not there."""
+        if from_repository is not None:
+            names = [from_repository] if is_repository(from_repository) else []
+        else:
+            names = list(self._metadata.repositories())
+        size = self._pool.size(digest)
+        if size is None or not any(self._metadata.has_blob(name, digest) for name in names):
+            return None
+        self._link(digest)
+        return Descriptor(mediatype.OCTET_STREAM, digest, size)
+
+    def delete_blob(self, digest: Digest, /) -> bool:
+        """Delete a blob from this repository; False when it was not there."""
+        return self._metadata.unlink_blob(self._name, digest)
+
+    def _link(self, digest: Digest) -> None:
+        self._metadata.link_blob(self._name, digest)
+
+    # -- uploads -----------------------------------------------------------------------------
+
+    def start_upload(self, *, algorithm: str = "sha256") -> Upload:
+        """Begin an upload.
+
+        Raises:
+            InvalidContentError: The algorithm is not one that airgap handles.
+        """
+        if algorithm not in ALGORITHMS:
+            raise InvalidContentError(f"{algorithm[:40]!r} is not an algorithm for digests")
+        upload_id = secrets.token_hex(16)
+        return self._upload(upload_id, algorithm)
+
+    def find_upload(self, upload_id: str, /) -> Upload | None:
+        """Find an upload of this repository that is not finished."""
+        if not (len(upload_id) == 32 and upload_id.isalnum() and upload_id.isascii()):
+            return None
+        key = self._key(upload_id)
+        if self._sessions.find(key) is None and self._pool.find_partial(key) is None:
+            return None
+        return self._upload(upload_id, "sha256")
+
+    def _upload(self, upload_id: str, algorithm: str) -> StoredUpload:
+        key = self._key(upload_id)
+        upload = self._sessions.find(key)
+        if upload is None:
+            made = PiecewiseUpload(upload_id, self._pool.partial(key), algorithm, self._link)
+            upload = self._sessions.add(key, made)
+        return StoredUpload(upload, self._sessions, key)
+
+    def _key(self, upload_id: str) -> str:
+        return f"{self._scope}-{upload_id}"
+
+
+class StoredDepot:
+    """A place with many repositories over a pool and what is known of it."""
+
+    def __init__(self, pool: Pool, metadata: Metadata) -> None:
+        self._pool = pool
+        self._metadata = metadata
+        self._sessions = Sessions()
+
+    def repository(self, name: str, /) -> StoredRepository:
+        """Give a repository by name; it comes into being with the first write.
+
+        Raises:
+            InvalidReferenceError: The name is none.
+        """
+        if not is_repository(name):
+            raise InvalidReferenceError(f"{name[:200]!r} is not the name of a repository")
+        return StoredRepository(name, self._pool, self._metadata, self._sessions)
+
+    def repositories(self) -> Iterator[str]:
+        """The names of all repositories in lexical order."""
+        return self._metadata.repositories()
+
+    def close(self) -> None:
+        """Let go of files and locks."""
+        self._pool.close()

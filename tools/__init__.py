@@ -1,0 +1,1 @@
+"""What the project generates about itself; nothing here is installed."""

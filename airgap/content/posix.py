@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+_MEDIA = frozenset({"media", "mnt", "run", "Volumes"})
 _CANNOT_ALLOCATE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 
 
@@ -78,3 +79,17 @@ def free_bytes(folder: Path) -> int:
     """How many bytes may still be written to the file system that a folder is on."""
     found = os.statvfs(folder)
     return found.f_bavail * found.f_frsize
+
+
+def mount_point(folder: Path) -> Path:
+    """The folder at which the file system that a folder is on is mounted."""
+    place = folder.resolve()
+    while not os.path.ismount(place):
+        place = place.parent
+    return place
+
+
+def is_medium(folder: Path) -> bool:
+    """Whether a folder lies on a medium that people mount and take away."""
+    place = mount_point(folder)
+    return place != Path("/") and place.parts[1] in _MEDIA

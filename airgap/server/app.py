@@ -1,0 +1,102 @@
+"""The application: finds the handler of a request and says errors as the specification wants."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from airgap.content.depot import Depot
+from airgap.errors import AirgapError, LockedError, StorageFullError
+from airgap.server import blobs, catalog, manifests, referrers, tags, uploads
+from airgap.server.errors import WireError, internal
+from airgap.server.exchange import Exchange, Handler, Turns, error_answer, json_answer
+from airgap.server.router import Resource, route
+from airgap.server.settings import RegistrySettings
+
+API_VERSION = {"Docker-Distribution-Api-Version": "registry/2.0"}
+"""Not in the specification any more, and still what some clients know a registry by."""
+
+_log = logging.getLogger(__name__)
+
+
+async def _base(exchange: Exchange) -> web.StreamResponse:
+    """Say that this is a registry (distribution-spec, endpoint 1)."""
+    return json_answer({})
+
+
+_HANDLERS: dict[tuple[Resource, str], Handler] = {
+    (Resource.BASE, "GET"): _base,
+    (Resource.BASE, "HEAD"): _base,
+    (Resource.CATALOG, "GET"): catalog.get,
+    (Resource.BLOB, "GET"): blobs.get,
+    (Resource.BLOB, "HEAD"): blobs.head,
+    (Resource.BLOB, "DELETE"): blobs.delete,
+    (Resource.UPLOADS, "POST"): uploads.post,
+    (Resource.UPLOAD, "GET"): uploads.get,
+    (Resource.UPLOAD, "PATCH"): uploads.patch,
+    (Resource.UPLOAD, "PUT"): uploads.put,
+    (Resource.UPLOAD, "DELETE"): uploads.delete,
+    (Resource.MANIFEST, "GET"): manifests.get,
+    (Resource.MANIFEST, "HEAD"): manifests.head,
+    (Resource.MANIFEST, "PUT"): manifests.put,
+    (Resource.MANIFEST, "DELETE"): manifests.delete,
+    (Resource.TAGS, "GET"): tags.get,
+    (Resource.REFERRERS, "GET"): referrers.get,
+}
+
+
+class Registry:
+    """Answers the requests of one registry."""
+
+    def __init__(self, depot: Depot, settings: RegistrySettings) -> None:
+        self._depot = depot
+        self._settings = settings
+        self._turns = Turns()
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request."""
+        try:
+            found = route(request.method, request.path)
+            exchange = Exchange(request, found, self._depot, self._settings, self._turns)
+            return await _HANDLERS[found.resource, request.method](exchange)
+        except WireError as error:
+            return error_answer(error)
+        except AirgapError as error:
+            _log.error("%s %s failed: %s", request.method, request.path, error)
+            return error_answer(_translated(error))
+
+
+def _translated(error: AirgapError) -> WireError:
+    """What a client gets to know when the depot fails: not where its files lie."""
+    if isinstance(error, StorageFullError):
+        return internal(507, "the registry has no room left")
+    if isinstance(error, LockedError):
+        return internal(503, "the registry is busy")
+    return internal(500, "the registry could not read or write its storage")
+
+
+async def _add_version(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(API_VERSION)
+
+
+def create_app(
+    depot: Depot,
+    settings: RegistrySettings | None = None,
+    *,
+    middlewares: Iterable[Middleware] = (),
+) -> web.Application:
+    """Make the application that serves a depot.
+
+    Args:
+        depot: What is served; the caller closes it afterwards.
+        settings: What the registry does.
+        middlewares: What sees requests before the registry does.
+    """
+    registry = Registry(depot, settings or RegistrySettings())
+    app = web.Application(middlewares=list(middlewares))
+    app.on_response_prepare.append(_add_version)
+    app.router.add_route("*", "/{path:.*}", registry.handle)
+    return app

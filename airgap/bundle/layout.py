@@ -49,16 +49,21 @@ class Layout:
         These are each blob's header, what fills its last block, and the tail with the seal.
         """
         for extent in self.blobs:
-            head = _header(extent)
-            yield extent.offset - len(head), head
-            fill = members.padding(extent.length)
-            if fill:
-                yield extent.end, fill
+            yield from frame(extent)
         yield self.placement.seal, self.tail()
 
     def tail(self) -> bytes:
         """The seal as a member, and the end of the tar."""
         return _member(SEAL_FILE, self.seal.to_bytes()) + members.END
+
+
+def frame(extent: Extent) -> Iterator[tuple[int, bytes]]:
+    """What stands around a blob, with the offset of each: its header, and what fills its block."""
+    head = _header(extent)
+    yield extent.offset - len(head), head
+    fill = members.padding(extent.length)
+    if fill:
+        yield extent.end, fill
 
 
 def plan_layout(catalog: Catalog, documents: Mapping[Digest, Document]) -> Layout:

@@ -61,13 +61,13 @@ def lock(fd: int) -> bool:
     return True
 
 
-def allocate(fd: int, size: int) -> bool:
-    """Reserve room for a file of this size; False where the file system cannot do that."""
+def allocate(fd: int, end: int, *, offset: int = 0) -> bool:
+    """Reserve room up to an end, and from an offset on; False where that cannot be done."""
     if sys.platform == "darwin":
         return False
     else:  # noqa: RET505 - a type checker for darwin must not see what follows
         try:
-            os.posix_fallocate(fd, 0, size)
+            os.posix_fallocate(fd, offset, end - offset)
         except OSError as error:
             if error.errno in _CANNOT_ALLOCATE:
                 return False
@@ -93,3 +93,23 @@ def is_medium(folder: Path) -> bool:
     """Whether a folder lies on a medium that people mount and take away."""
     place = mount_point(folder)
     return place != Path("/") and place.parts[1] in _MEDIA
+
+
+def takes_size(fd: int, size: int) -> bool:
+    """Whether the file system lets a file be so large: on FAT it ends at 4 GiB.
+
+    Asked by seeking there, which touches nothing; what cannot tell says yes.
+    """
+    try:
+        os.lseek(fd, size, os.SEEK_SET)
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.EOVERFLOW, errno.EFBIG):
+            return False
+        raise
+    return True
+
+
+def drop_cache(fd: int, offset: int, length: int) -> None:
+    """Have bytes that are on the medium read from there next time; where that can be asked."""
+    if sys.platform != "darwin":
+        os.posix_fadvise(fd, offset, length, os.POSIX_FADV_DONTNEED)

@@ -1,0 +1,288 @@
+"""The unfinished file of a bundle: `NAME.partial`, locked, and written at offsets.
+
+It becomes NAME only by `publish`. What its bytes mean is not known here.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from airgap.content import posix
+from airgap.content.atomic import move_file
+from airgap.content.storage import storage_error, storage_errors
+from airgap.content.store import CHUNK_SIZE
+from airgap.errors import (
+    ConflictError,
+    LockedError,
+    SettingsError,
+    StorageError,
+    StorageFullError,
+)
+
+SUFFIX = ".partial"
+JOURNAL_SUFFIX = ".partial.journal"
+_SLICE = 64 * 1024 * 1024
+_QUICK = 0.004
+"""Seconds that reserving a slice takes at most where the file system only notes the reservation.
+Filling it with zeros takes longer, and would be the work of writing the bundle twice."""
+_AGAIN = "if the medium was taken out, put it back; then run the same command again"
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
+
+
+def partial_path(target: Path) -> Path:
+    """Where the bundle lies until it is whole."""
+    target = _followed(target)
+    return target.with_name(target.name + SUFFIX)
+
+
+def journal_path(target: Path) -> Path:
+    """Where its journal lies until then."""
+    target = _followed(target)
+    return target.with_name(target.name + JOURNAL_SUFFIX)
+
+
+class PartialFile:
+    """An unfinished file that this process alone may write. Reads and writes are thread-safe.
+
+    Args:
+        target: The final name.
+        overwrite: Whether a file of that name may be replaced.
+
+    Raises:
+        SettingsError: The final name is a folder, a device or the like.
+        ConflictError: It is there already.
+        LockedError: Another run works on it.
+        StorageError: It cannot be created.
+    """
+
+    def __init__(self, target: Path, *, overwrite: bool) -> None:
+        self.target = _followed(target)
+        self.path = partial_path(target)
+        self.journal = journal_path(target)
+        self._overwrite = overwrite
+        self._check_target()
+        self.is_locked = False
+        self._fd = self._open_locked()
+        try:
+            # another run may have finished between the first look and the lock
+            self._check_target()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def size(self) -> int:
+        """How many bytes there are."""
+        with self._errors():
+            return os.fstat(self._fd).st_size
+
+    @property
+    def inode(self) -> int:
+        """What tells this file from another one that had its name before or got it since."""
+        with self._errors():
+            return os.fstat(self._fd).st_ino
+
+    def reserve(self, size: int) -> None:
+        """See to it that there is room for so many bytes in all, before the first is written.
+
+        Raises:
+            StorageFullError: There is not.
+            StorageError: The file system does not take files of this size.
+        """
+        with self._errors():
+            if not posix.takes_size(self._fd, size):
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+            before = os.fstat(self._fd)
+            needed = size - min(size, before.st_blocks * 512)
+            free = posix.free_bytes(self.path.parent)
+        if needed > free:
+            raise StorageFullError(
+                f"{self.path.parent}: the bundle needs {needed} more bytes, and {free} are free",
+                hint="make room, or choose another place with -o",
+                origin="local",
+            )
+        try:
+            with self._errors():
+                if before.st_size > size:
+                    os.ftruncate(self._fd, size)
+                self._allocate(before.st_size, size)
+        except StorageFullError:
+            with self._errors():
+                os.ftruncate(self._fd, min(size, before.st_size))
+            raise
+
+    def write(self, data: bytes | memoryview, offset: int) -> None:
+        """Write bytes at an offset.
+
+        Raises:
+            StorageFullError: There is no room.
+            StorageError: The target is gone, or anything else went wrong.
+        """
+        try:
+            posix.write_at(self._fd, data, offset)
+        except OSError as error:
+            raise self.translated(error) from error
+
+    def chunks(self, offset: int, length: int) -> Iterator[bytes]:
+        """Read bytes from an offset on; fewer than asked for where the file ends before."""
+        while length:
+            with self._errors():
+                chunk = posix.read_at(self._fd, min(length, CHUNK_SIZE), offset)
+            if not chunk:
+                return
+            yield chunk
+            offset, length = offset + len(chunk), length - len(chunk)
+
+    def forget_cache(self, offset: int, length: int) -> None:
+        """Have bytes read from the medium itself next time, as far as they were written to it."""
+        with self._errors():
+            posix.drop_cache(self._fd, offset, length)
+
+    def copy(self, source: int, length: int, target: int) -> Iterator[int]:
+        """Copy bytes within the file, also onto themselves; gives how many are done, bit by bit."""
+        ascending = target < source
+        done = 0
+        while done < length:
+            size = min(CHUNK_SIZE, length - done)
+            at = done if ascending else length - done - size
+            data = b"".join(self.chunks(source + at, size))
+            self.write(data, target + at)
+            done += size
+            yield done
+
+    def sync(self) -> None:
+        """Make all bytes durable.
+
+        Raises:
+            StorageError: They may not be; the system forgets that after it has said so once.
+        """
+        with self._errors():
+            posix.sync_data(self._fd)
+
+    def publish(self) -> None:
+        """Give the synced file its final name, durably.
+
+        Raises:
+            ConflictError: Meanwhile, somebody else made a file of that name.
+        """
+        self._check_target()
+        move_file(self.path, self.target)
+
+    def close(self) -> None:
+        """Give up the lock. A file without any bytes is removed. A second time does nothing."""
+        fd, self._fd = self._fd, -1
+        if fd < 0:
+            return
+        try:
+            # where the medium is gone, so is what could be tidied up
+            with suppress(OSError):
+                if _same_file(fd, self.path) and os.fstat(fd).st_size == 0:
+                    self.path.unlink(missing_ok=True)
+                    self.journal.unlink(missing_ok=True)
+        finally:
+            os.close(fd)
+
+    def translated(self, error: OSError) -> StorageError:
+        """Say what the operating system said, with what can be done about it."""
+        found = storage_error(error, self.path)
+        if found.hint is None:
+            found.hint = _AGAIN
+        return found
+
+    def _allocate(self, start: int, size: int) -> None:
+        slow = 0
+        while start < size and slow < 2:
+            begun = time.monotonic()
+            end = min(size, start + _SLICE)
+            if not posix.allocate(self._fd, end, offset=start):
+                return
+            slow = slow + 1 if time.monotonic() - begun > _QUICK else 0
+            start = end
+
+    def _open_locked(self) -> int:
+        while True:
+            fd = self._open()
+            try:
+                self.is_locked = self._lock(fd)
+                if _same_file(fd, self.path):
+                    return fd
+            except OSError as error:
+                os.close(fd)
+                raise self.translated(error) from error
+            except BaseException:
+                os.close(fd)
+                raise
+            # whoever had the lock renamed or removed the file just before giving it up
+            os.close(fd)
+
+    def _open(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            return os.open(self.path, flags, 0o644)
+        except FileNotFoundError as error:
+            raise StorageError(
+                f"{self.path.parent}: there is no such folder",
+                hint="create it, or choose another place with -o",
+                origin="local",
+            ) from error
+        except OSError as error:
+            raise self.translated(error) from error
+
+    def _lock(self, fd: int) -> bool:
+        try:
+            if posix.lock(fd):
+                return True
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                return False
+            raise
+        raise LockedError(
+            f"{self.target}: another run is writing this bundle",
+            hint="wait for it to end, or choose another name with -o",
+            origin="local",
+        )
+
+    def _check_target(self) -> None:
+        with storage_errors(self.target):
+            try:
+                mode = self.target.stat().st_mode
+            except FileNotFoundError:
+                return
+        if stat.S_ISDIR(mode):
+            raise SettingsError(
+                f"{self.target} is a folder", hint="give the bundle a file name in it"
+            )
+        if not stat.S_ISREG(mode):
+            raise SettingsError(
+                f"{self.target} is not a plain file",
+                hint="-o - writes the bundle to standard output, which can go anywhere",
+            )
+        if not self._overwrite:
+            raise ConflictError(
+                f"{self.target} exists", hint="--overwrite replaces it", origin="local"
+            )
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise self.translated(error) from error
+
+
+def _followed(target: Path) -> Path:
+    """Where a link points: the bundle, its partial file and the free space are all there."""
+    return Path(os.path.realpath(target)) if target.is_symlink() else target
+
+
+def _same_file(fd: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), path.lstat())
+    except FileNotFoundError:
+        return False

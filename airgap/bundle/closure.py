@@ -1,0 +1,124 @@
+"""What the manifests of a bundle need, compared with what the bundle has. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from airgap.bundle.catalog import Catalog
+from airgap.errors import AirgapError, IncompleteBundleError, SizeMismatchError
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+from airgap.oci.manifest import Document
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What a manifest names and the bundle does not have as it is named.
+
+    Attributes:
+        parent: The manifest or index.
+        descriptor: What it names.
+        held: The size that the catalog says, or None where the bundle lacks it.
+    """
+
+    parent: Digest
+    descriptor: Descriptor
+    held: int | None
+
+    def error(self) -> AirgapError:
+        """What is wrong, as an error."""
+        digest = self.descriptor.digest
+        if self.held is None:
+            return IncompleteBundleError(
+                f"{self.parent} needs {digest}, which is neither in the bundle"
+                " nor listed as left out",
+                missing=(str(digest),),
+                hint="export the image again",
+            )
+        return SizeMismatchError(
+            f"{digest} has {self.held} bytes by the catalog"
+            f" and {self.descriptor.size} by {self.parent}",
+            expected=str(self.descriptor.size),
+            actual=str(self.held),
+            hint="the manifest at the source is wrong, or somebody changed the bundle",
+            origin="bundle",
+        )
+
+
+def successors(document: Document) -> Iterator[Descriptor]:
+    """What a manifest or index names and needs: children, config and layers."""
+    yield from document.children()
+    yield from document.blobs()
+
+
+def gaps(catalog: Catalog, documents: Mapping[Digest, Document]) -> Iterator[Gap]:
+    """What the manifests name that is neither held, with that size, nor listed as left out."""
+    sizes, omitted = catalog.sizes(), catalog.omissions()
+    for document in documents.values():
+        for needed in successors(document):
+            held = sizes.get(needed.digest)
+            if held == needed.size or (held is None and needed.digest in omitted):
+                continue
+            yield Gap(document.descriptor.digest, needed, held)
+
+
+def reachable(roots: Iterable[Digest], documents: Mapping[Digest, Document]) -> set[Digest]:
+    """The roots and all that they name, directly or through others."""
+    found: set[Digest] = set()
+    waiting = list(roots)
+    while waiting:
+        current = waiting.pop()
+        if current in found:
+            continue
+        found.add(current)
+        document = documents.get(current)
+        if document is not None:
+            waiting.extend(needed.digest for needed in successors(document))
+    return found
+
+
+def unreferenced(catalog: Catalog, documents: Mapping[Digest, Document]) -> list[Digest]:
+    """What the bundle holds and nothing in it asks for, in the order of the catalog."""
+    roots = [image.digest for image in catalog.images]
+    roots += [referrer.digest for referrer in catalog.referrers]
+    found = reachable(roots, documents)
+    held = [descriptor.digest for descriptor in catalog.manifests]
+    held += [digest for digest, _ in catalog.blobs]
+    return [digest for digest in held if digest not in found]
+
+
+def affected(
+    digests: Iterable[Digest], catalog: Catalog, documents: Mapping[Digest, Document]
+) -> dict[Digest, tuple[str, ...]]:
+    """The names of the images that need each of some digests, themselves or by a referrer."""
+    wanted = set(digests)
+    names: dict[Digest, list[str]] = {digest: [] for digest in wanted}
+    referrers = referrers_by_subject(catalog)
+    for image in catalog.images if wanted else ():
+        for digest in with_referrers(image.digest, documents, referrers) & wanted:
+            names[digest].append(image.reference.tagged)
+    return {digest: tuple(found) for digest, found in names.items()}
+
+
+def referrers_by_subject(catalog: Catalog) -> dict[Digest, list[Digest]]:
+    """What refers to each digest, as the catalog says."""
+    found: dict[Digest, list[Digest]] = {}
+    for referrer in catalog.referrers:
+        found.setdefault(referrer.subject, []).append(referrer.digest)
+    return found
+
+
+def with_referrers(
+    root: Digest,
+    documents: Mapping[Digest, Document],
+    referrers: Mapping[Digest, Iterable[Digest]],
+) -> set[Digest]:
+    """A root, all that it names, what refers to any of it, and so on."""
+    found: set[Digest] = set()
+    waiting = [root]
+    while waiting:
+        for digest in reachable(waiting, documents) - found:
+            found.add(digest)
+        waiting = [r for d in found for r in referrers.get(d, ()) if r not in found]
+    return found

@@ -102,3 +102,14 @@ def test_a_cancelled_run_does_not_begin_to_wait(clock: Clock):
     with pytest.raises(CancelledError):
         token.sleep(10)
     assert clock.sleeps == []
+
+
+def test_a_token_stops_with_its_parent_and_not_the_other_way_round():
+    """A part of a run stops with the whole, and may stop without it."""
+    whole = CancelToken()
+    part, other = CancelToken(parent=whole), CancelToken(parent=whole)
+    part.cancel()
+    assert (part.is_cancelled, other.is_cancelled, whole.is_cancelled) == (True, False, False)
+    whole.cancel()
+    with pytest.raises(CancelledError):
+        other.check()

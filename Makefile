@@ -54,7 +54,7 @@ docs: $(VENV)/installed
 	$(BIN)/python -m tools.exit_codes
 
 bench: $(VENV)/installed
-	$(BIN)/python benchmarks/run $(ARGS)
+	PATH="$(abspath $(BIN)):$$PATH" benchmarks/run $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -3,7 +3,7 @@
 # make unit     the gates' fast companion: unit tests and the architecture test
 # make fmt      formats the code and applies the linter's safe fixes
 # make docs     regenerates the generated documents
-# make bench    the benchmarks (benchmarks/run)
+# make bench    the benchmarks (benchmarks/run.py)
 # make clean    removes the virtual environment and caches
 #
 # PYTHON chooses the interpreter (3.11 or newer), ARGS goes to pytest.
@@ -42,9 +42,10 @@ check: $(VENV)/installed
 unit: $(VENV)/installed
 	$(BIN)/python -m pytest tests/test_architecture.py tests/unit $(ARGS)
 
-# One run of pytest, fast tests first, so that its last line speaks for all of them.
+# One run of pytest, so that its last line speaks for all tests; tests/conftest.py puts the fast
+# ones first.
 test: check
-	$(BIN)/python -m pytest tests/test_architecture.py tests/unit tests $(ARGS)
+	$(BIN)/python -m pytest tests $(ARGS)
 
 fmt: $(VENV)/installed
 	$(BIN)/ruff format $(CODE)
@@ -54,7 +55,7 @@ docs: $(VENV)/installed
 	$(BIN)/python -m tools.exit_codes
 
 bench: $(VENV)/installed
-	PATH="$(abspath $(BIN)):$$PATH" benchmarks/run $(ARGS)
+	$(BIN)/python -m benchmarks.run $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

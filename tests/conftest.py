@@ -28,9 +28,24 @@ _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "FTP_PROXY")
 _LOCAL_NAMES = ("", "localhost", "ip6-localhost")
 
 
+TIERS = ("unit", "property", "contract", "format", "integration", "compat")
+"""The folders of tests, the fast ones first; what lies beside them comes before all."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tiers in order, whatever the order of the alphabet."""
+    here = Path(__file__).parent
+
+    def rank(item: pytest.Item) -> int:
+        tier = item.path.relative_to(here).parts[0] if item.path.is_relative_to(here) else ""
+        return TIERS.index(tier) + 1 if tier in TIERS else 0
+
+    items.sort(key=rank)
+
+
 @pytest.fixture(scope="session")
 def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Empty home folders, one for each test; cheaper than a `tmp_path` each."""
+    """Names of home folders, one for each test; cheaper than a `tmp_path` each."""
     root = tmp_path_factory.mktemp("homes")
     return (root / str(number) for number in itertools.count())
 

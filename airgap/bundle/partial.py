@@ -109,13 +109,16 @@ class PartialFile:
             )
         try:
             with self._errors():
-                if before.st_size > size:
-                    os.ftruncate(self._fd, size)
-                self._allocate(before.st_size, size)
+                self._allocate(size)
         except StorageFullError:
-            with self._errors():
-                os.ftruncate(self._fd, min(size, before.st_size))
+            self.cut(before.st_size)
             raise
+
+    def cut(self, size: int) -> None:
+        """Cut off what lies behind a size."""
+        with self._errors():
+            if os.fstat(self._fd).st_size > size:
+                os.ftruncate(self._fd, size)
 
     def write(self, data: bytes | memoryview, offset: int) -> None:
         """Write bytes at an offset.
@@ -144,8 +147,8 @@ class PartialFile:
         with self._errors():
             posix.drop_cache(self._fd, offset, length)
 
-    def copy(self, source: int, length: int, target: int) -> Iterator[int]:
-        """Copy bytes within the file, also onto themselves; gives how many are done, bit by bit."""
+    def copy(self, source: int, length: int, target: int) -> None:
+        """Copy bytes within the file; source and target may overlap."""
         ascending = target < source
         done = 0
         while done < length:
@@ -154,7 +157,6 @@ class PartialFile:
             data = b"".join(self.chunks(source + at, size))
             self.write(data, target + at)
             done += size
-            yield done
 
     def sync(self) -> None:
         """Make all bytes durable.
@@ -195,8 +197,8 @@ class PartialFile:
             found.hint = _AGAIN
         return found
 
-    def _allocate(self, start: int, size: int) -> None:
-        slow = 0
+    def _allocate(self, size: int) -> None:
+        start = slow = 0
         while start < size and slow < 2:
             begun = time.monotonic()
             end = min(size, start + _SLICE)

@@ -1,0 +1,125 @@
+"""One blob on its way into a bundle's file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from airgap.bundle.layout import frame
+from airgap.bundle.partial import PartialFile
+from airgap.bundle.placement import Extent
+from airgap.bundle.sync import Syncer
+from airgap.content.store import Opener
+from airgap.content.verify import verified
+from airgap.errors import DigestMismatchError, IntegrityError, SizeMismatchError
+from airgap.oci.digest import Verifier
+from airgap.run import Run
+
+
+class BlobIngest:
+    """Writes one blob to its place. A `content.store.Ingest`.
+
+    Args:
+        file: Where it is written.
+        syncer: Learns how far it is.
+        extent: Its place.
+        run: Cancellation.
+    """
+
+    def __init__(self, file: PartialFile, syncer: Syncer, extent: Extent, *, run: Run) -> None:
+        self._file = file
+        self._syncer = syncer
+        self._extent = extent
+        self._run = run
+        self._is_committed = extent.digest in syncer.journal.holdings.verified
+        self._is_verified = self._is_committed
+        self._is_open = True
+
+    @property
+    def offset(self) -> int:
+        """How many bytes from the start are there and will be kept."""
+        if self._is_verified:
+            return self._extent.length
+        return self._syncer.begun(self._extent.digest)
+
+    def receive(self, open_at: Opener, /) -> None:
+        """Pull the rest, verifying as it comes.
+
+        What an earlier run left is hashed first. Where it turns out to have been wrong, the whole
+        blob is asked for once more.
+
+        Raises:
+            SizeMismatchError: There were more or fewer bytes than the layout says.
+            DigestMismatchError: The bytes hash to something else; nothing of them is kept.
+        """
+        assert self._is_open, "the ingest has ended"
+        if self._is_verified:
+            return
+        for where, data in frame(self._extent):
+            self._file.write(data, where)
+        verifier = self._verifier()
+        self._hash_what_is_there(verifier)
+        resumed = verifier.size
+        try:
+            if verifier.is_full:
+                verifier.finish()
+            else:
+                self._pull(open_at, verifier)
+        except IntegrityError as error:
+            self.abort()
+            if not resumed or not isinstance(error, DigestMismatchError):
+                raise
+            self._receive_anew(open_at)
+        self._is_verified = True
+
+    def commit(self) -> None:
+        """Make the verified blob part of the bundle. A second commit does nothing.
+
+        Raises:
+            SizeMismatchError: It is not whole yet.
+        """
+        if self._is_committed:
+            return
+        if not self._is_verified:
+            raise SizeMismatchError(
+                f"{self._extent.digest} has {self.offset} bytes "
+                f"and should have {self._extent.length}",
+                expected=str(self._extent.length),
+                actual=str(self.offset),
+            )
+        self._syncer.commit(self._extent)
+        self._is_committed = True
+
+    def abort(self) -> None:
+        """Throw away what is there."""
+        if not self._is_committed:
+            self._is_verified = False
+            self._syncer.forget(self._extent.digest)
+
+    def close(self) -> None:
+        """Take nothing more."""
+        self._is_open = False
+
+    def _verifier(self) -> Verifier:
+        return Verifier(self._extent.digest, self._extent.length, origin="source")
+
+    def _receive_anew(self, open_at: Opener) -> None:
+        try:
+            self._pull(open_at, self._verifier())
+        except IntegrityError:
+            self.abort()
+            raise
+
+    def _hash_what_is_there(self, verifier: Verifier) -> None:
+        length = self._syncer.begun(self._extent.digest)
+        for chunk in self._file.chunks(self._extent.offset, length):
+            self._run.cancel.check()
+            verifier.update(chunk)
+
+    def _pull(self, open_at: Opener, verifier: Verifier) -> None:
+        offset = verifier.size
+        with open_at(offset) as chunks:
+            for chunk in verified(chunks, verifier, offset=offset):
+                self._run.cancel.check()
+                self._file.write(chunk, self._extent.offset + offset)
+                offset += len(chunk)
+                self._syncer.advance(replace(self._extent, length=offset))

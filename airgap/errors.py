@@ -99,6 +99,30 @@ class ContentNotFoundError(AirgapError):
     exit_code = ExitCode.NOT_FOUND
 
 
+class MissingSuccessorError(ContentNotFoundError):
+    """A registry refuses a manifest because something that it points at is not there.
+
+    Args:
+        message: One line.
+        hint: What to do.
+        origin: Which side failed.
+        wire_codes: The error codes of the body (distribution-spec, "Error Codes").
+    """
+
+    code = "missing-successor"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        origin: Origin | None = None,
+        wire_codes: Iterable[str] = (),
+    ) -> None:
+        super().__init__(message, hint=hint, origin=origin)
+        self.wire_codes = tuple(wire_codes)
+
+
 class UnauthorizedError(AirgapError):
     """The registry wants other credentials, or none of ours are enough."""
 

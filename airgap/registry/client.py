@@ -1,0 +1,116 @@
+"""The client: opens repositories of registries, and holds what they share."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Literal, Self
+
+from airgap.errors import Origin
+from airgap.registry.auth import Authorizer
+from airgap.registry.challenge import Access
+from airgap.registry.channel import Channel, Network
+from airgap.registry.credentials import Credential, CredentialStore
+from airgap.registry.options import ClientOptions
+from airgap.registry.repository import Repository
+from airgap.registry.retry import Retrier, RetryPolicy
+from airgap.registry.scheme import Schemes
+from airgap.registry.tls import TlsContexts
+from airgap.registry.transport import Request, Transport
+from airgap.run import Run
+
+
+class Client:
+    """Talks to registries. Safe to be shared by threads; close it when done.
+
+    Args:
+        options: How registries are reached.
+        credentials: Where credentials are found.
+        run: Where facts are reported, and what ends waiting.
+        clock: Gives seconds that only grow; for tests.
+        jitter: Gives numbers from 0 to 1 that spread retries; for tests.
+    """
+
+    def __init__(
+        self,
+        options: ClientOptions,
+        credentials: CredentialStore,
+        *,
+        run: Run,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] | None = None,
+    ) -> None:
+        self.options = options
+        self._credentials = credentials
+        self._transport = Transport(options, TlsContexts(options))
+        policy = RetryPolicy(retries=options.retries, max_wait=options.max_wait)
+        self.network = Network(
+            self._transport, Schemes(options), Retrier(policy, run=run, jitter=jitter), run, clock
+        )
+        self._lock = threading.Lock()
+        self._channels: dict[tuple[str, str], Channel] = {}
+        self._authorizers: dict[str, Authorizer] = {}
+        self._repositories: dict[tuple[str, str, str], Repository] = {}
+
+    def repository(
+        self, registry: str, repository: str, *, origin: Literal["source", "destination"]
+    ) -> Repository:
+        """Open a repository. What is known about it is kept as long as the client.
+
+        Args:
+            registry: The registry, as in a `Reference`.
+            repository: The name of the repository.
+            origin: Which side of a transfer it is; each side has connections of its own.
+        """
+        with self._lock:
+            key = (registry, repository, origin)
+            if (known := self._repositories.get(key)) is None:
+                channel = self._channel(registry, origin)
+                known = self._repositories[key] = Repository(channel, repository)
+            return known
+
+    def check_login(self, registry: str, credential: Credential) -> None:
+        """Find out whether a registry takes a credential (distribution-spec, endpoint 1).
+
+        Raises:
+            UnauthorizedError: It does not.
+            UnavailableError: It cannot be reached.
+        """
+        authorizer = Authorizer(
+            registry, lambda _: credential, self._transport, clock=self.network.clock
+        )
+        channel = Channel(registry, "destination", self.network, authorizer)
+        what = f"a login to {registry}"
+
+        def ask() -> None:
+            with channel.ask(Request("GET"), "/v2/", access=Access(), what=what) as response:
+                if response.status != 200:
+                    raise channel.refused(response, what)
+
+        channel.call(what, ask)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _channel(self, registry: str, origin: Origin) -> Channel:
+        key = (registry, str(origin))
+        if (known := self._channels.get(key)) is None:
+            if (authorizer := self._authorizers.get(registry)) is None:
+
+                def find(repository: str) -> Credential | None:
+                    return self._credentials.find(registry, repository)
+
+                authorizer = self._authorizers[registry] = Authorizer(
+                    registry, find, self._transport, clock=self.network.clock
+                )
+            known = Channel(registry, origin, self.network, authorizer)
+            self._channels[key] = known
+        return known

@@ -1,0 +1,62 @@
+"""The body of an upload: counts what is taken, and keeps apart who failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from airgap.content.store import Chunks
+
+_PIECE = 256 * 1024
+"""What is handed to the socket at once: its timeout counts for all of it."""
+
+
+class UploadBody(Iterator[memoryview]):
+    """Gives at most a number of bytes of some chunks; what is left stays for the next body.
+
+    A failure of the source must not pass for one of the network, which the library would make of
+    it: it is kept here, for whoever sends the body.
+
+    Args:
+        chunks: The content.
+        check: Is called before each chunk; may raise to stop.
+    """
+
+    def __init__(self, chunks: Chunks, check: Callable[[], None]) -> None:
+        self._chunks = chunks
+        self._check = check
+        self._rest = memoryview(b"")
+        self._left = 0
+        self.taken = 0
+        self.failure: BaseException | None = None
+
+    def allow(self, count: int) -> None:
+        """Let the next body have that many bytes."""
+        self._left = count
+
+    def drain(self) -> None:
+        """Read to the end, where nothing is to be sent but the source is to be checked."""
+        for _ in self._chunks:
+            self._check()
+
+    def __next__(self) -> memoryview:
+        """The next piece.
+
+        Raises:
+            Exception: What the source raises.
+        """
+        if self._left <= 0:
+            raise StopIteration
+        if not self._rest:
+            try:
+                self._check()
+                self._rest = memoryview(next(self._chunks))
+            except StopIteration:
+                raise
+            except BaseException as error:
+                self.failure = error
+                raise
+        piece = self._rest[: min(_PIECE, self._left)]
+        self._rest = self._rest[len(piece) :]
+        self._left -= len(piece)
+        self.taken += len(piece)
+        return piece

@@ -1,0 +1,135 @@
+"""`airgap export images`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import BinaryIO, Unpack
+
+import click
+
+from airgap.cli.invocation import Invocation
+from airgap.cli.options import BUNDLE, NetworkFlags, jobs_option, network_options, output_options
+from airgap.cli.references import read_references
+from airgap.cli.render import export_lines, partial_error, plan_lines
+from airgap.cli.session import Session
+from airgap.errors import SettingsError
+from airgap.oci.platform import Platform
+from airgap.transfer.export import ExportOptions, plan_export
+from airgap.transfer.export import export_images as run_export
+
+COMMAND = "export images"
+
+
+class ExportFlags(NetworkFlags):
+    """The options of the command."""
+
+    references: tuple[str, ...]
+    output: Path
+    file: tuple[Path, ...]
+    platform: tuple[str, ...]
+    load_platform: str | None
+    referrers: bool
+    allow_missing_at_source: bool
+    non_distributable: bool
+    jobs: str | None
+    dry_run: bool
+    overwrite: bool
+    keep_going: bool
+
+
+@click.command("images")
+@click.argument("references", nargs=-1, metavar="[REFERENCE]...")
+@click.option(
+    "-o",
+    "--output",
+    type=BUNDLE,
+    required=True,
+    metavar="BUNDLE",
+    help="Where the bundle goes; - is standard output.",
+)
+@click.option(
+    "-f",
+    "--file",
+    type=BUNDLE,
+    multiple=True,
+    metavar="FILE",
+    help="A list of references, one a line; - is standard input (repeatable).",
+)
+@click.option(
+    "--platform",
+    multiple=True,
+    metavar="OS/ARCH[/VARIANT]",
+    help="Take this platform only (repeatable; default: all).",
+)
+@click.option(
+    "--load-platform",
+    metavar="OS/ARCH[/VARIANT]",
+    help="What docker load gets of an image for several platforms (default: linux/amd64).",
+)
+@click.option(
+    "--referrers/--no-referrers",
+    default=True,
+    help="Take signatures, SBOMs and all else that refers to an image (default), or do not.",
+)
+@click.option(
+    "--allow-missing-at-source",
+    is_flag=True,
+    help="List what the source itself lacks as left out, instead of failing.",
+)
+@click.option("--non-distributable", is_flag=True, help="Fetch non-distributable layers, too.")
+@jobs_option
+@click.option("--dry-run", is_flag=True, help="Print the plan and fetch no layers.")
+@click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
+@click.option("--keep-going", is_flag=True, help="Leave out what fails, and exit with 3.")
+@network_options
+@output_options
+@click.pass_obj
+def export_images(invocation: Invocation, **flags: Unpack[ExportFlags]) -> None:
+    """Put images and every other OCI artifact into one bundle.
+
+    REFERENCE is what docker takes: nginx, nginx:1.27, ghcr.io/org/app:tag, name@sha256:…
+
+    An interrupted export goes on where it was when the same command is run again.
+    """
+    is_pipe = str(flags["output"]) == "-"
+    session = Session(invocation, flags, command=COMMAND, is_bundle_on_stdout=is_pipe)
+    references = read_references(flags["references"], flags["file"])
+    options = _options(flags, session.settings.jobs)
+    if flags["dry_run"]:
+        output = None if is_pipe else flags["output"]
+        with session.run() as run, session.client(run) as client:
+            plan = plan_export(references, output, client=client, options=options, run=run)
+        invocation.show_result(COMMAND, plan, lambda: plan_lines(plan))
+        failed = plan.failed
+    else:
+        target = _standard_output() if is_pipe else flags["output"]
+        with session.run() as run, session.client(run) as client:
+            result = run_export(references, target, client=client, options=options, run=run)
+        invocation.show_result(COMMAND, result, lambda: export_lines(result))
+        failed = result.failed
+    if failed:
+        raise partial_error(failed, "exported")
+
+
+def _options(flags: ExportFlags, jobs: int) -> ExportOptions:
+    load = flags["load_platform"]
+    return ExportOptions(
+        platforms=tuple(Platform.parse(text) for text in flags["platform"]),
+        referrers=flags["referrers"],
+        allow_missing_at_source=flags["allow_missing_at_source"],
+        non_distributable=flags["non_distributable"],
+        load_platform=Platform.parse(load) if load else None,
+        jobs=jobs,
+        overwrite=flags["overwrite"],
+        keep_going=flags["keep_going"],
+    )
+
+
+def _standard_output() -> BinaryIO:
+    if sys.stdout.isatty():
+        raise SettingsError(
+            "a bundle is not written to a terminal",
+            hint="-o FILE, or pipe it: airgap export images … -o - | …",
+        )
+    return sys.stdout.buffer

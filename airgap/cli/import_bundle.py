@@ -1,0 +1,120 @@
+"""`airgap import bundle`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import BinaryIO, Literal, Unpack
+
+import click
+
+from airgap.cli.invocation import Invocation
+from airgap.cli.options import (
+    BUNDLE,
+    NetworkFlags,
+    expect_option,
+    jobs_option,
+    network_options,
+    output_options,
+)
+from airgap.cli.render import import_lines, partial_error
+from airgap.cli.session import Session
+from airgap.cli.values import as_digest
+from airgap.errors import SettingsError
+from airgap.transfer.destination import Destination
+from airgap.transfer.publish import ImportOptions
+from airgap.transfer.publish import import_bundle as run_import
+
+COMMAND = "import bundle"
+
+
+class ImportFlags(NetworkFlags):
+    """The options of the command."""
+
+    bundle: Path
+    to: str
+    keep_host: bool
+    only: tuple[str, ...]
+    on_existing_tag: Literal["overwrite", "skip", "error"]
+    sparse: Literal["index", "image", "fail"]
+    tag_digests: str | None
+    expect: str | None
+    jobs: str | None
+    dry_run: bool
+    keep_going: bool
+
+
+@click.command("bundle")
+@click.argument("bundle", type=BUNDLE)
+@click.option(
+    "--to", required=True, metavar="HOST[:PORT][/PREFIX]", help="The registry, and a path in it."
+)
+@click.option("--keep-host", is_flag=True, help="Keep the source's host as the first path part.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="PATTERN",
+    help="Push images whose source name matches: * in a part, ** over parts (repeatable).",
+)
+@click.option(
+    "--on-existing-tag",
+    type=click.Choice(["overwrite", "skip", "error"]),
+    default="error",
+    show_default=True,
+    help="What to do where a tag names something else.",
+)
+@click.option(
+    "--sparse",
+    type=click.Choice(["index", "image", "fail"]),
+    default="index",
+    show_default=True,
+    help="How an index whose platforms do not all travel is pushed.",
+)
+@click.option("--tag-digests", metavar="PREFIX", help="Tag images that have only a digest.")
+@expect_option
+@jobs_option
+@click.option("--dry-run", is_flag=True, help="Print what would be pushed and push nothing.")
+@click.option("--keep-going", is_flag=True, help="Push what can be pushed, and exit with 3.")
+@network_options
+@output_options
+@click.pass_obj
+def import_bundle(invocation: Invocation, **flags: Unpack[ImportFlags]) -> None:
+    """Push what BUNDLE carries to a registry; - reads it from standard input.
+
+    docker.io/library/nginx:1.27 becomes HOST/PREFIX/library/nginx:1.27. What is there already is
+    not sent again: run the same command again after an interruption.
+    """
+    session = Session(invocation, flags, command=COMMAND)
+    to = Destination.parse(flags["to"])
+    options = _options(flags, session.settings.jobs)
+    bundle = _standard_input() if str(flags["bundle"]) == "-" else flags["bundle"]
+    with session.run() as run, session.client(run) as client:
+        result = run_import(bundle, to, client=client, options=options, run=run)
+    invocation.show_result(
+        COMMAND, result, lambda: import_lines(result, to=to, is_dry=flags["dry_run"])
+    )
+    if result.failed:
+        raise partial_error(result.failed, "imported")
+
+
+def _options(flags: ImportFlags, jobs: int) -> ImportOptions:
+    expect = flags["expect"]
+    return ImportOptions(
+        keep_host=flags["keep_host"],
+        only=flags["only"],
+        on_existing_tag=flags["on_existing_tag"],
+        sparse=flags["sparse"],
+        tag_digests=flags["tag_digests"],
+        expect=as_digest(expect, "--expect") if expect else None,
+        jobs=jobs,
+        keep_going=flags["keep_going"],
+        dry_run=flags["dry_run"],
+    )
+
+
+def _standard_input() -> BinaryIO:
+    if sys.stdin.isatty():
+        raise SettingsError(
+            "a bundle is not read from a terminal", hint="name a file, or pipe it: cat … | airgap …"
+        )
+    return sys.stdin.buffer

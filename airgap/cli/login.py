@@ -1,0 +1,118 @@
+"""`airgap login` and `airgap logout`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Unpack
+
+import click
+
+from airgap.cli.invocation import Invocation
+from airgap.cli.options import NetworkFlags, OutputFlags, network_options, output_options
+from airgap.cli.session import Session
+from airgap.errors import SettingsError
+from airgap.oci.reference import DEFAULT_REGISTRY, is_registry
+from airgap.registry.credentials import Credential
+
+_MAX_PASSWORD = 64 * 1024
+
+
+class LoginFlags(NetworkFlags):
+    """The options of `login`."""
+
+    host: str
+    username: str | None
+    password: str | None
+    password_stdin: bool
+
+
+class LogoutFlags(OutputFlags):
+    """The options of `logout`."""
+
+    host: str
+
+
+@click.command("login")
+@click.argument("host", default=DEFAULT_REGISTRY)
+@click.option("-u", "--username", metavar="NAME", help="Whom to log in as.")
+@click.option("-p", "--password", hidden=True)
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@network_options
+@output_options
+@click.pass_obj
+def login(invocation: Invocation, **flags: Unpack[LoginFlags]) -> None:
+    """Log in to the registry HOST (default: docker.io) and keep the credentials.
+
+    They are tried first, and kept where docker keeps them: in its credential helper or store if
+    there is one, else in its config.json.
+    """
+    session = Session(invocation, flags, command="login")
+    registry = _registry(flags["host"])
+    credential = _ask(flags)
+    with session.run() as run, session.client(run) as client:
+        client.check_login(registry, credential)
+        session.credentials().store(registry, credential)
+    result = {"registry": registry, "username": credential.username}
+    invocation.show_result(
+        "login", result, lambda: [f"logged in to {registry} as {credential.username}"]
+    )
+
+
+@click.command("logout")
+@click.argument("host", default=DEFAULT_REGISTRY)
+@output_options
+@click.pass_obj
+def logout(invocation: Invocation, **flags: Unpack[LogoutFlags]) -> None:
+    """Forget the credentials of the registry HOST (default: docker.io)."""
+    session = Session(invocation, flags, command="logout")
+    registry = _registry(flags["host"])
+    was_known = session.credentials().erase(registry)
+    invocation.show_result(
+        "logout",
+        {"registry": registry, "was_known": was_known},
+        lambda: [f"logged out of {registry}" if was_known else f"not logged in to {registry}"],
+    )
+
+
+def _registry(host: str) -> str:
+    if not is_registry(host):
+        raise SettingsError(
+            f"{host[:200]!r} is not a registry", hint="write HOST or HOST:PORT, without a path"
+        )
+    return host
+
+
+def _ask(flags: LoginFlags) -> Credential:
+    """Get name and password from options, standard input or the terminal."""
+    if flags["password"] is not None:
+        raise SettingsError(
+            "a password in the command line can be seen by others on this machine",
+            hint="pipe it to --password-stdin, or leave it out to be asked",
+        )
+    username = flags["username"]
+    if flags["password_stdin"]:
+        if not username:
+            raise SettingsError("--password-stdin needs a name", hint="add --username NAME")
+        return Credential(username, _password_from_stdin())
+    if not sys.stdin.isatty():
+        raise SettingsError(
+            "there is no terminal to ask for a password on",
+            hint="pipe it: … | airgap login HOST --username NAME --password-stdin",
+        )
+    # On standard error: standard output is for the result.
+    username = username or click.prompt("Username", type=str, err=True)
+    password = click.prompt("Password", type=str, hide_input=True, err=True)
+    return Credential(username, password)
+
+
+def _password_from_stdin() -> str:
+    raw = sys.stdin.buffer.read(_MAX_PASSWORD + 1)
+    if len(raw) > _MAX_PASSWORD:
+        raise SettingsError(f"the password has more than {_MAX_PASSWORD} bytes")
+    try:
+        password = raw.decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError as error:
+        raise SettingsError("the password is not text in UTF-8") from error
+    if not password:
+        raise SettingsError("the password is empty", hint="pipe it to --password-stdin")
+    return password

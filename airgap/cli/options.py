@@ -1,0 +1,139 @@
+"""Options that several commands share. Their values are read in `settings`, like those of files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+from pathlib import Path
+from typing import Any, TypedDict
+
+import click
+
+Command = Callable[..., Any]
+Decorator = Callable[[Command], Command]
+
+
+class OutputFlags(TypedDict):
+    """What every command takes; None is not given."""
+
+    json: bool | None
+    quiet: bool | None
+    verbose: bool | None
+    progress: bool | None
+    log_file: Path | None
+    config: Path | None
+
+
+class NetworkFlags(OutputFlags):
+    """What every command that talks to a registry takes."""
+
+    plain_http: tuple[str, ...]
+    insecure: tuple[str, ...]
+    ca_file: Path | None
+    cert: Path | None
+    key: Path | None
+    proxy: str | None
+    retries: str | None
+    timeout: str | None
+    max_wait: str | None
+    allow_host: tuple[str, ...]
+
+
+FILE = click.Path(path_type=Path)
+BUNDLE = click.Path(path_type=Path, allow_dash=True)
+
+
+def _all_of(decorators: Sequence[Decorator]) -> Decorator:
+    return lambda command: reduce(lambda done, add: add(done), reversed(decorators), command)
+
+
+def output_options(command: Command) -> Command:
+    """Add the options of every command."""
+    return _all_of(
+        [
+            click.option(
+                "--json/--no-json",
+                default=None,
+                help="Print events and the result as lines of JSON.",
+            ),
+            click.option(
+                "-q", "--quiet", is_flag=True, default=None, help="Print warnings and errors only."
+            ),
+            click.option(
+                "-v", "--verbose", is_flag=True, default=None, help="Print each item and why."
+            ),
+            click.option(
+                "--progress/--no-progress", default=None, help="Show how far it is, or do not."
+            ),
+            click.option(
+                "--log-file", type=FILE, metavar="FILE", help="Append every event to a file."
+            ),
+            click.option(
+                "--config", type=FILE, metavar="FILE", help="Read settings from this file, too."
+            ),
+        ]
+    )(command)
+
+
+def network_options(command: Command) -> Command:
+    """Add the options of every command that talks to a registry."""
+    return _all_of(
+        [
+            click.option(
+                "--plain-http",
+                multiple=True,
+                metavar="HOST",
+                help="Speak to this host without TLS (repeatable).",
+            ),
+            click.option(
+                "--insecure",
+                multiple=True,
+                metavar="HOST",
+                help="Do not check this host's TLS certificate (repeatable).",
+            ),
+            click.option(
+                "--ca-file",
+                type=FILE,
+                metavar="FILE",
+                help="Trust these certificates beside the system's.",
+            ),
+            click.option("--cert", type=FILE, metavar="FILE", help="A TLS client certificate."),
+            click.option("--key", type=FILE, metavar="FILE", help="The key of the certificate."),
+            click.option("--proxy", metavar="URL", help="Reach every host through this proxy."),
+            click.option(
+                "--retries",
+                metavar="N",
+                help="Repeat a request so often without any progress (default 5).",
+            ),
+            click.option(
+                "--timeout",
+                metavar="TIME",
+                help="Give a connection up after so long without a byte (default 60s).",
+            ),
+            click.option(
+                "--max-wait",
+                metavar="TIME",
+                help="The longest pause that a server may ask for (default 5m).",
+            ),
+            click.option(
+                "--allow-host",
+                multiple=True,
+                metavar="HOST",
+                help="Fetch layer urls from this host even in a private network (repeatable).",
+            ),
+        ]
+    )(command)
+
+
+def jobs_option(command: Command) -> Command:
+    """Add `--jobs`."""
+    return click.option(
+        "-j", "--jobs", metavar="N", help="How much goes on at once, per registry (default 4)."
+    )(command)
+
+
+def expect_option(command: Command) -> Command:
+    """Add `--expect`."""
+    return click.option(
+        "--expect", metavar="ID", help="Refuse any bundle but the one with this id."
+    )(command)

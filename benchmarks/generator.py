@@ -62,7 +62,7 @@ class Content:
         """Hold nothing."""
         self.manifests: dict[str, tuple[str, bytes]] = {}
         self.blobs: dict[str, bytes | Repeated] = {}
-        self.taken: set[str] = set()
+        self.taken: dict[str, int] = {}
         self.requests: Counter[str] = Counter()
         self.lock = threading.Lock()
 
@@ -137,7 +137,9 @@ class Handler(BaseHTTPRequestHandler):
             }[found["kind"]]
             give(found["name"], found["rest"])
 
-    do_HEAD = do_GET
+    def do_HEAD(self) -> None:
+        """Give what GET gives, without the body."""
+        self.do_GET()
 
     def do_POST(self) -> None:
         """Begin an upload; a mount is answered like one."""
@@ -147,9 +149,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_PATCH(self) -> None:
         """Take a piece of a blob and forget it."""
-        size = self._body()
-        query = parse_qs(urlsplit(self.path).query)
-        size += int(query.get("size", ["0"])[0])
+        size = self._so_far() + self._body()
         location = f"{urlsplit(self.path).path}?size={size}"
         self._answer(202, headers={"Location": location, "Range": f"0-{max(0, size - 1)}"})
 
@@ -162,9 +162,8 @@ class Handler(BaseHTTPRequestHandler):
             media_type = self.headers.get("Content-Type", MANIFEST_TYPE)
             digest = self.content.add(f"{found['name']}:{found['rest']}", raw, media_type)
         else:
-            self._body()
             digest = parse_qs(parts.query)["digest"][0]
-            self.content.taken.add(digest)
+            self.content.taken[digest] = self._so_far() + self._body()
         self._answer(201, headers={"Location": parts.path, "Docker-Content-Digest": digest})
 
     def _manifest(self, name: str, rest: str) -> None:
@@ -178,11 +177,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def _blob(self, _: str, digest: str) -> None:
         held = self.content.blobs.get(digest)
-        if held is None or digest in self.content.taken:
-            known = digest in self.content.taken and self.command == "HEAD"
-            self._answer(200 if known else 404)
+        taken = self.content.taken.get(digest)
+        if held is None and (taken is None or self.command != "HEAD"):
+            self._answer(404)  # what was taken is gone: only its size is known
             return
-        size = held.size if isinstance(held, Repeated) else len(held)
+        size = taken or (held.size if isinstance(held, Repeated) else len(held or b""))
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         start = int(asked[1]) if asked else 0
         self.send_response(206 if asked else 200)
@@ -194,10 +193,9 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
-        if isinstance(held, bytes):
-            self.wfile.write(held[start:])
-            return
-        for chunk in held.chunks(start, size):
+        for chunk in (
+            held.chunks(start, size) if isinstance(held, Repeated) else [(held or b"")[start:]]
+        ):
             self.wfile.write(chunk)
 
     def _tags(self, name: str, _: str) -> None:
@@ -210,6 +208,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _referrers(self, *_: str) -> None:
         self._answer(200, json.dumps(_INDEX).encode(), headers={"Content-Type": _INDEX_TYPE})
+
+    def _so_far(self) -> int:
+        """How much of the upload came before: the path that we gave says it."""
+        return int(parse_qs(urlsplit(self.path).query).get("size", ["0"])[0])
 
     def _body(self) -> int:
         """Read what comes and forget it; how many bytes it was."""

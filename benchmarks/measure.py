@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -65,7 +66,7 @@ class Bench:
     """Runs commands in an environment that holds no settings of the user.
 
     Args:
-        scratch: A folder for the commands' home and temporary files; it is made here.
+        scratch: A folder for the commands' home and temporary files, which are made anew.
         path: Folders to search for programs before those of PATH.
     """
 
@@ -74,13 +75,13 @@ class Bench:
         self.home = scratch / "home"
         self.temporary = scratch / "tmp"
         for folder in (self.home, self.temporary):
-            folder.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
         kept = {name: os.environ[name] for name in ("LANG", "LC_ALL") if name in os.environ}
         self.environment = kept | {
             "PATH": os.pathsep.join([*path, os.environ.get("PATH", os.defpath)]),
             "HOME": str(self.home),
             "TMPDIR": str(self.temporary),
-            "PYTHONPATH": str(ROOT),
             # The CNCF registry looks for a collector of traces unless it is told not to.
             "OTEL_TRACES_EXPORTER": "none",
         }

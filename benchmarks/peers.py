@@ -37,16 +37,14 @@ class Peer:
     keep: Callable[[str, Images, Path], Lines]
     send: Callable[[Path, str, Images], Lines]
 
-    def version_text(self) -> str:
-        """The number in what the tool says about itself."""
-        done = subprocess.run(
-            [find(self.name) or self.name, *self.version],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        found = re.search(r"\d+\.\d+(?:\.\d+)?(?:[-+.]\w+)*", done.stdout + done.stderr)
-        return found[0] if found else "unknown"
+
+def version_of(program: str, arguments: Sequence[str]) -> str:
+    """The number in what a program says about itself."""
+    done = subprocess.run(
+        [find(program) or program, *arguments], capture_output=True, text=True, check=False
+    )
+    found = re.search(r"\d+\.\d+\.\d+(?:[-+.]\w+)*", done.stdout + done.stderr)
+    return found[0] if found else "unknown"
 
 
 def _flat(image: str) -> str:

@@ -265,12 +265,10 @@ def cut_short(name: str, missing: int, planned: int) -> IncompleteBundleError:
     )
 
 
-def behind_the_end(name: str, size: int) -> BundleFormatError:
+def behind_the_end(name: str, size: int | None = None) -> BundleFormatError:
     """The error for a file that goes on where it should end."""
     return BundleFormatError(
-        f"{name}: {size} bytes lie behind its end",
-        hint=DAMAGED,
-        origin="bundle",
+        f"{name}: {size or 'more'} bytes lie behind its end", hint=DAMAGED, origin="bundle"
     )
 
 

@@ -107,7 +107,7 @@ class BundleStream:
         if actual != tail:
             refuse_tail(actual, name=self.name)
         if self._tape.some(1):
-            raise behind_the_end(self.name, 1)
+            raise behind_the_end(self.name)
         self._is_finished = True
 
     def _each_blob(self, front: Front) -> Iterator[StreamedBlob]:

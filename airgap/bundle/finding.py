@@ -1,0 +1,110 @@
+"""What a check finds: values, never exceptions. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from airgap.bundle.catalog import Catalog
+from airgap.errors import AirgapError, ExitCode
+from airgap.oci.digest import Digest
+
+FindingKind = Literal[
+    "structure", "unexplained", "digest-mismatch", "size-mismatch", "missing", "cut-short",
+    "unreadable",
+]  # fmt: skip
+"""What is wrong.
+
+`structure`: a header, a document or the seal is not as airgap writes it. `unexplained`: content
+that nothing asks for. `digest-mismatch`, `size-mismatch`: content is not what was promised.
+`missing`: content that an image needs is not there. `cut-short`: the file ends too early.
+`unreadable`: the medium gave an error.
+"""
+
+EXITS: dict[FindingKind, ExitCode] = {
+    "structure": ExitCode.BUNDLE_FORMAT,
+    "unexplained": ExitCode.BUNDLE_FORMAT,
+    "digest-mismatch": ExitCode.INTEGRITY,
+    "size-mismatch": ExitCode.INTEGRITY,
+    "missing": ExitCode.INCOMPLETE,
+    "cut-short": ExitCode.INCOMPLETE,
+    "unreadable": ExitCode.STORAGE,
+}
+_RANK = (
+    ExitCode.BUNDLE_FORMAT,
+    ExitCode.SIGNATURE,
+    ExitCode.INTEGRITY,
+    ExitCode.INCOMPLETE,
+    ExitCode.STORAGE,
+)
+_KINDS: dict[ExitCode, FindingKind] = {
+    ExitCode.INTEGRITY: "digest-mismatch",
+    ExitCode.INCOMPLETE: "missing",
+    ExitCode.STORAGE: "unreadable",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong with a bundle.
+
+    Attributes:
+        kind: What sort of thing.
+        message: One line.
+        hint: What to do, where there is something beyond copying it again.
+        digest: The content that is concerned, if it is content.
+        offset: Where in the file, if that is known.
+        length: Over how many bytes.
+        images: The names of the images that need the content, themselves or by a referrer.
+    """
+
+    kind: FindingKind
+    message: str
+    hint: str | None = None
+    digest: Digest | None = None
+    offset: int | None = None
+    length: int | None = None
+    images: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, error: AirgapError, *, kind: FindingKind | None = None) -> Finding:
+        """What an error says, as a finding."""
+        if kind is None:
+            kind = "size-mismatch" if error.code == "size-mismatch" else None
+        return cls(kind or _KINDS.get(error.exit_code, "structure"), error.message, error.hint)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What a check of a whole bundle found.
+
+    Attributes:
+        name: The file.
+        bundle_id: The bundle id; None where no catalog could be read.
+        catalog: What the bundle carries; None likewise.
+        size: The bytes of the file.
+        bytes_checked: How many of them were read and compared or hashed.
+        manifests: How many manifests and indexes were right.
+        blobs: How many configs and layers were right.
+        findings: Everything that is wrong, in the order of the file.
+    """
+
+    name: str
+    bundle_id: Digest | None
+    catalog: Catalog | None
+    size: int
+    bytes_checked: int
+    manifests: int
+    blobs: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def images(self) -> int:
+        """How many images the bundle names."""
+        return len(self.catalog.images) if self.catalog else 0
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """0 where nothing is wrong, else the first of 22, 21, 20, 23 and 30 that was found."""
+        found = {EXITS[finding.kind] for finding in self.findings}
+        return next((code for code in _RANK if code in found), ExitCode.OK)

@@ -22,6 +22,8 @@ help:
 
 # The environment is made anew whenever the declared dependencies change.
 $(VENV)/installed: pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "there is no $(PYTHON); airgap needs Python 3.11 or newer" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "airgap needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
 			"Choose another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }

@@ -75,7 +75,7 @@ class Console:
                 return self._labelled(
                     "retry", f"{event.what}: {event.reason}; attempt {event.attempt} in {pause}"
                 )
-            case ItemFinished() if is_verbose:
+            case ItemFinished() if is_verbose and not _is_told(event):
                 return self._labelled("debug", f"{event.phase}: {event.name}: {event.outcome}")
             case BlobFinished() if is_verbose:
                 size = size_text(event.descriptor.size)
@@ -86,3 +86,8 @@ class Console:
 
     def _labelled(self, label: str, text: str) -> str:
         return labelled(label, text, color=_COLORS[label] if self._has_color else None)
+
+
+def _is_told(event: ItemFinished) -> bool:
+    """Whether this is a blob that came: its own line has said so."""
+    return event.outcome == "done" and event.name.startswith(("sha256:", "sha512:"))

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 
 from airgap.cli.output import Output
 from airgap.cli.visible import labelled, visible
-from airgap.errors import AirgapError
+from airgap.errors import AirgapError, PartialError
 from airgap.run.cancel import CancelToken
 
 Signals = Callable[[CancelToken], AbstractContextManager[None]]
@@ -36,6 +36,7 @@ class Invocation:
         self.is_json = False
         self.is_quiet = False
         self.has_color = True
+        self._has_shown_result = False
 
     def use_stderr(self) -> None:
         """Keep standard output free for a bundle."""
@@ -47,6 +48,7 @@ class Invocation:
         Raises:
             StorageError: It could not be written.
         """
+        self._has_shown_result = True
         if self.is_json:
             from airgap.cli.jsonlines import result_line  # only where JSON is wanted
 
@@ -64,6 +66,9 @@ class Invocation:
             return
         is_colored = self.has_color and sys.stderr.isatty()
         stderr = Output(sys.stderr)
+        if isinstance(error, PartialError) and not self._has_shown_result:
+            for line in error.failed:
+                stderr.write(visible(f"failed: {line}"))
         label = f"error[{error.code}]"
         stderr.write(labelled(label, error.message, color=_RED if is_colored else None))
         if error.hint:

@@ -113,7 +113,7 @@ def omission_text(omission: Omission) -> str:
     what = f"{descriptor.digest} ({descriptor.media_type}, {size_text(descriptor.size)})"
     match omission.reason:
         case "platform":
-            return f"platform {descriptor.platform}: {what}"
+            return f"{_platform_text(omission)}: {what}"
         case "non-distributable":
             return f"non-distributable layer: {what}"
         case "missing-at-source":
@@ -134,12 +134,18 @@ def _omission_lines(omitted: Sequence[Omission]) -> Iterator[str]:
     if not omitted:
         return
     yield f"left out on purpose: {count_text(len(omitted), 'item')}"
-    platforms = Counter(str(o.descriptor.platform) for o in omitted if o.reason == "platform")
+    platforms = Counter(_platform_text(o) for o in omitted if o.reason == "platform")
     if platforms:
         listed = ", ".join(f"{name} ({count:,})" for name, count in sorted(platforms.items()))
-        yield f"  platforms: {listed}"
+        yield f"  other platforms: {listed}"
     others = (f"  {omission_text(o)}" for o in omitted if o.reason != "platform")
     yield from cut(others, rest="airgap inspect bundle lists them all")
+
+
+def _platform_text(omission: Omission) -> str:
+    # Entries for no platform speak of one that stays behind: buildkit's attestations.
+    platform = omission.descriptor.platform
+    return str(platform) if platform and platform.is_known else "what belongs to them"
 
 
 def _failure_lines(failed: Sequence[Failure]) -> Iterator[str]:

@@ -15,15 +15,19 @@ class CancelToken:
 
     It is a plain attribute and takes no lock, so that a signal handler can set it at any moment:
     `threading.Event.set` can hang there.
+
+    Args:
+        parent: A token whose cancellation counts here, too, but not the other way round.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, parent: CancelToken | None = None) -> None:
+        self._parent = parent
         self._is_cancelled = False
 
     @property
     def is_cancelled(self) -> bool:
         """Whether somebody asked to stop."""
-        return self._is_cancelled
+        return self._is_cancelled or (self._parent is not None and self._parent.is_cancelled)
 
     def cancel(self) -> None:
         """Ask the run to stop at its next check."""
@@ -35,7 +39,7 @@ class CancelToken:
         Raises:
             CancelledError: Somebody did. After that nothing is written to the destination.
         """
-        if self._is_cancelled:
+        if self.is_cancelled:
             raise CancelledError(
                 "interrupted", hint="run the same command again to go on where it stopped"
             )

@@ -1,0 +1,276 @@
+"""Exporting images: what references name at registries becomes one bundle."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+from airgap.bundle.layout import Layout, plan_layout
+from airgap.bundle.pipe import PipeWriter
+from airgap.bundle.writer import BundleWriter
+from airgap.content import posix
+from airgap.errors import PartialError, SettingsError
+from airgap.oci.digest import Digest
+from airgap.oci.platform import Platform
+from airgap.oci.reference import Reference
+from airgap.registry.client import Client
+from airgap.run import Run
+from airgap.run.events import PhaseFinished, PhaseStarted
+from airgap.transfer.fetch import PHASE, Fetcher
+from airgap.transfer.outcome import ExportPlan, ExportResult, Failure
+from airgap.transfer.plan import ExportSelection, select_export
+from airgap.transfer.resolution import Resolution, Selection
+from airgap.transfer.resolve import Resolver
+from airgap.transfer.sources import Sources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOptions:
+    """What of the images is exported, and how.
+
+    Attributes:
+        platforms: The platforms that travel; none means all.
+        referrers: Whether signatures, SBOMs and all else that refers to an image go with it.
+        allow_missing_at_source: Whether what the source lacks is left out, and listed.
+        non_distributable: Whether non-distributable layers are fetched.
+        load_platform: The platform of an index that engines without indexes load.
+        jobs: How many requests each registry gets at a time.
+        overwrite: Whether an existing bundle is replaced.
+        keep_going: Whether what fails is left out instead of ending the export.
+    """
+
+    platforms: tuple[Platform, ...] = ()
+    referrers: bool = True
+    allow_missing_at_source: bool = False
+    non_distributable: bool = False
+    load_platform: Platform | None = None
+    jobs: int = 4
+    overwrite: bool = False
+    keep_going: bool = False
+
+    @property
+    def selection(self) -> Selection:
+        """What of an image is wanted."""
+        return Selection(
+            self.platforms,
+            self.referrers,
+            self.allow_missing_at_source,
+            self.non_distributable,
+            self.load_platform,
+        )
+
+
+def plan_export(
+    references: Sequence[Reference],
+    output: Path | None,
+    *,
+    client: Client,
+    options: ExportOptions | None = None,
+    run: Run | None = None,
+) -> ExportPlan:
+    """Find out what an export would do, without writing anything.
+
+    Args:
+        references: What is asked for.
+        output: Where the bundle would go: for the free space and what is there already.
+        client: Talks to registries.
+        options: What of the images is wanted.
+        run: Progress and cancellation.
+
+    Raises:
+        AirgapError: What an export would raise before it writes.
+    """
+    options, run = options or ExportOptions(), run or Run()
+    export = _Export(references, client, options, run)
+    selection = export.select()
+    held = BundleWriter.held_by(output) if output is not None else frozenset()
+    return export.describe(
+        selection, plan_layout(selection.catalog, selection.documents), held, output
+    )
+
+
+def export_images(
+    references: Sequence[Reference],
+    output: Path | BinaryIO,
+    *,
+    client: Client,
+    options: ExportOptions | None = None,
+    run: Run | None = None,
+) -> ExportResult:
+    """Export images to one bundle; an interrupted export to the same file is continued.
+
+    Args:
+        references: What is asked for.
+        output: The bundle's path, or a stream that takes its bytes in order.
+        client: Talks to registries.
+        options: What of the images is wanted.
+        run: Progress and cancellation.
+
+    Returns:
+        What was written. With `keep_going`, `failed` names what is not in it.
+
+    Raises:
+        AirgapError: Nothing is under the final name then; what was fetched is kept beside it.
+    """
+    options, run = options or ExportOptions(), run or Run()
+    export = _Export(references, client, options, run)
+    return export.to_file(output) if isinstance(output, Path) else export.to_pipe(output)
+
+
+class _Export:
+    """One export: resolve, select, lay out, fetch, and again without what cannot be had."""
+
+    def __init__(
+        self, references: Sequence[Reference], client: Client, options: ExportOptions, run: Run
+    ) -> None:
+        if not references:
+            raise SettingsError("no images are given", hint="name them, or a list with -f FILE")
+        self._references = references
+        self._options = options
+        self._run = run
+        self._started = time.monotonic()
+        registries = len({reference.registry for reference in references})
+        self._sources = Sources(client, registries=registries, jobs=options.jobs)
+        self._resolution: Resolution | None = None
+
+    def to_file(self, path: Path) -> ExportResult:
+        """Write to a file at planned offsets."""
+        with BundleWriter.open(path, overwrite=self._options.overwrite, run=self._run) as writer:
+            selection = self.select()
+            layout = plan_layout(selection.catalog, selection.documents)
+            writer.begin(layout)
+            plan = self.describe(selection, layout, writer.held, path)
+            fetcher = self._fetcher(writer)
+            while True:
+                missing = [f for f in selection.fetches if not writer.has_blob(f.descriptor)]
+                if not missing:
+                    break
+                self._begin_fetch(layout, sum(f.descriptor.size for f in missing))
+                fetcher.fetch(missing)
+                if fetcher.lost:
+                    selection = self.select(fetcher)
+                    layout = plan_layout(selection.catalog, selection.documents)
+                    writer.replan(layout)
+            self._run.emit(PhaseFinished(PHASE))
+            writer.finish()
+        return self._result(selection, layout, plan, fetcher, path)
+
+    def to_pipe(self, stream: BinaryIO) -> ExportResult:
+        """Write front to back. The plan is fixed: bytes that left cannot be called back."""
+        selection = self.select()
+        layout = plan_layout(selection.catalog, selection.documents)
+        plan = self.describe(selection, layout, frozenset(), None)
+        with PipeWriter(stream, run=self._run) as writer:
+            writer.begin(layout)
+            fetcher = self._fetcher(writer, is_pipe=True)
+            self._begin_fetch(layout, plan.fetch_bytes)
+            fetcher.fetch_in_order(selection.fetches)
+            self._run.emit(PhaseFinished(PHASE))
+            writer.finish()
+        return self._result(selection, layout, plan, fetcher, None)
+
+    def select(self, fetcher: Fetcher | None = None) -> ExportSelection:
+        """Decide what travels.
+
+        Raises:
+            AirgapError: The first failure, unless failures are to be left out; or nothing is left.
+        """
+        options = self._options
+        if self._resolution is None:
+            resolver = Resolver(
+                self._sources, options.selection, keep_going=options.keep_going, run=self._run
+            )
+            self._resolution = resolver.resolve(self._references)
+        lost = fetcher.lost if fetcher else {}
+        selection = select_export(self._resolution, options.selection, lost=lost)
+        if selection.failed and not options.keep_going:
+            raise selection.failed[0][1]
+        if not selection.catalog.images:
+            raise PartialError(
+                "none of the images could be exported",
+                failed=[f"{name}: {error.message}" for name, error in selection.failed],
+                hint="what was fetched is kept; run the same command again",
+            )
+        return selection
+
+    def describe(
+        self,
+        selection: ExportSelection,
+        layout: Layout,
+        held: frozenset[Digest],
+        output: Path | None,
+    ) -> ExportPlan:
+        """The plan as a value for people."""
+        missing = [f for f in selection.fetches if f.descriptor.digest not in held]
+        blob_bytes = sum(fetch.descriptor.size for fetch in selection.fetches)
+        fetch_bytes = sum(fetch.descriptor.size for fetch in missing)
+        return ExportPlan(
+            selection.images,
+            layout.catalog.id,
+            layout.size,
+            len(selection.fetches),
+            blob_bytes,
+            len(missing),
+            fetch_bytes,
+            blob_bytes - fetch_bytes,
+            None if output is None else _free_bytes(output),
+            selection.catalog.omitted,
+            _failures(selection),
+        )
+
+    def _fetcher(self, writer: BundleWriter | PipeWriter, *, is_pipe: bool = False) -> Fetcher:
+        assert self._resolution is not None, "select() comes first"
+        return Fetcher(
+            self._sources,
+            writer,
+            self._options.selection,
+            contents=self._resolution.contents,
+            keep_going=self._options.keep_going and not is_pipe,
+            run=self._run,
+        )
+
+    def _begin_fetch(self, layout: Layout, missing_bytes: int) -> None:
+        total = sum(extent.length for extent in layout.blobs)
+        self._run.emit(
+            PhaseStarted(PHASE, len(layout.blobs), total, done_bytes=total - missing_bytes)
+        )
+
+    def _result(
+        self,
+        selection: ExportSelection,
+        layout: Layout,
+        plan: ExportPlan,
+        fetcher: Fetcher,
+        path: Path | None,
+    ) -> ExportResult:
+        failed = _failures(selection)
+        final = replace(
+            plan,
+            images=selection.images,
+            bundle_id=layout.catalog.id,
+            bundle_size=layout.size,
+            omitted=selection.catalog.omitted,
+            failed=failed,
+        )
+        return ExportResult(
+            final,
+            "-" if path is None else str(path),
+            time.monotonic() - self._started,
+            fetcher.fetched_bytes,
+            failed,
+            path is not None and posix.is_medium(path.parent),
+        )
+
+
+def _failures(selection: ExportSelection) -> tuple[Failure, ...]:
+    return tuple(Failure(str(reference), error) for reference, error in selection.failed)
+
+
+def _free_bytes(output: Path) -> int | None:
+    try:
+        return posix.free_bytes(output.parent)
+    except OSError:
+        return None

@@ -1,0 +1,126 @@
+"""What a transfer will do and what it did, as values for whoever shows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from airgap.bundle.catalog import Omission
+from airgap.errors import AirgapError
+from airgap.oci.digest import Digest
+from airgap.oci.platform import Platform
+from airgap.oci.reference import Reference
+
+Outcome = Literal["pushed", "present", "skipped", "planned", "image-only", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Something that failed while the rest went on."""
+
+    name: str
+    error: AirgapError
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedImage:
+    """An image that will travel.
+
+    Attributes:
+        reference: Its source name.
+        digest: What the name stands for.
+        platforms: Those that travel; none for what no engine runs.
+        size: The bytes of its manifests and blobs, shared ones included.
+    """
+
+    reference: Reference
+    digest: Digest
+    platforms: tuple[Platform, ...]
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExportPlan:
+    """What an export will do, or did. Sizes are bytes.
+
+    Attributes:
+        images: Sorted by name.
+        bundle_id: The digest of the catalog.
+        bundle_size: The size of the finished file.
+        blob_count: How many blobs the bundle holds, manifests not counted.
+        blob_bytes: Their bytes.
+        fetch_count: How many of them are not here yet.
+        fetch_bytes: The bytes of those.
+        held_bytes: What an interrupted run left and verified.
+        free_bytes: The room on the output's file system, where that is known.
+        omitted: What is left out on purpose.
+        failed: References that failed.
+    """
+
+    images: tuple[PlannedImage, ...]
+    bundle_id: Digest
+    bundle_size: int
+    blob_count: int
+    blob_bytes: int
+    fetch_count: int
+    fetch_bytes: int
+    held_bytes: int
+    free_bytes: int | None
+    omitted: tuple[Omission, ...]
+    failed: tuple[Failure, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportResult:
+    """What an export did.
+
+    Attributes:
+        plan: What was in fact written; its `failed` is complete.
+        path: The file, or `-` for a pipe.
+        seconds: How long it took.
+        fetched_bytes: What this run fetched.
+        failed: References that are not in the bundle.
+        is_removable: Whether the file lies on a mounted medium of its own.
+    """
+
+    plan: ExportPlan
+    path: str
+    seconds: float
+    fetched_bytes: int
+    failed: tuple[Failure, ...]
+    is_removable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedImage:
+    """What became of one image of a bundle.
+
+    Attributes:
+        source: Its name in the bundle.
+        target: Its name on the destination.
+        digest: What the target name stands for now.
+        outcome: pushed; present (the same digest was there); skipped (another digest was there
+            and stays); planned (dry run); image-only (one platform instead of its index); failed.
+    """
+
+    source: str
+    target: str
+    digest: Digest
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class ImportResult:
+    """What an import did, or with a dry run what it would do. Sizes are bytes."""
+
+    bundle_id: Digest
+    images: tuple[ImportedImage, ...]
+    referrers: int
+    blobs_pushed: int
+    bytes_pushed: int
+    blobs_present: int
+    blobs_mounted: int
+    manifests_pushed: int
+    failed: tuple[Failure, ...]
+    notes: tuple[str, ...]
+    seconds: float

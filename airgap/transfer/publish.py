@@ -1,0 +1,159 @@
+"""Importing a bundle: what it carries is put into a registry, and proved to be there.
+
+Nothing here ever talks to a source registry.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from airgap.bundle.catalog import Catalog
+from airgap.bundle.reader import BundleReader, open_bundle
+from airgap.bundle.stream import BundleStream
+from airgap.errors import DigestMismatchError
+from airgap.oci.digest import Digest
+from airgap.oci.manifest import Document
+from airgap.registry.client import Client
+from airgap.run import Run
+from airgap.run.events import PhaseFinished, PhaseStarted
+from airgap.transfer.destination import Destination, plan_targets
+from airgap.transfer.outcome import ImportResult
+from airgap.transfer.publication import plan_publications
+from airgap.transfer.publisher import PHASE, OnExistingTag, Publisher, PublishSettings
+from airgap.transfer.push_manifests import Sparse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportOptions:
+    """What of a bundle is imported, and how.
+
+    Attributes:
+        keep_host: Whether the source registry's host stays as the first part of the path.
+        only: Globs on source names; none means all images.
+        on_existing_tag: What to do with a tag that names another digest.
+        sparse: What to do with an index whose left-out platforms are missing.
+        tag_digests: What begins the tags of images that are known by digest alone; None pushes
+            them by digest.
+        expect: The only bundle id that is accepted.
+        jobs: How many requests the registry gets at a time.
+        keep_going: Whether an image that fails leaves the others alone.
+        dry_run: Whether only to find out what would be sent.
+    """
+
+    keep_host: bool = False
+    only: tuple[str, ...] = ()
+    on_existing_tag: OnExistingTag = "error"
+    sparse: Sparse = "index"
+    tag_digests: str | None = None
+    expect: Digest | None = None
+    jobs: int = 4
+    keep_going: bool = False
+    dry_run: bool = False
+
+
+def import_bundle(
+    bundle: Path | BinaryIO,
+    to: Destination,
+    *,
+    client: Client,
+    options: ImportOptions | None = None,
+    run: Run | None = None,
+) -> ImportResult:
+    """Put what a bundle carries into a registry. May be repeated: only what is missing is sent.
+
+    Args:
+        bundle: The file, or a stream that gives its bytes once.
+        to: The registry, and the path below which repositories go.
+        client: Talks to the registry.
+        options: What is imported.
+        run: Progress and cancellation.
+
+    Returns:
+        What was sent. With `keep_going`, `failed` names what the registry does not have.
+
+    Raises:
+        AirgapError: The registry does not have all of it; what it took needs not be sent again.
+    """
+    options, run = options or ImportOptions(), run or Run()
+    work = _Import(to, client, options, run)
+    if isinstance(bundle, Path):
+        with open_bundle(bundle) as reader:
+            return work.from_file(reader)
+    return work.from_pipe(BundleStream(bundle, run=run))
+
+
+def check_expected(actual: Digest, expected: Digest | None) -> None:
+    """Refuse another bundle than the one that is expected.
+
+    Raises:
+        DigestMismatchError: It is another one.
+    """
+    if expected is not None and actual != expected:
+        raise DigestMismatchError(
+            f"this is the bundle {actual}, and {expected} is expected",
+            expected=str(expected),
+            actual=str(actual),
+            hint="compare the id with the one that `airgap export` printed",
+            origin="bundle",
+        )
+
+
+class _Import:
+    def __init__(self, to: Destination, client: Client, options: ImportOptions, run: Run) -> None:
+        self._to = to
+        self._client = client
+        self._options = options
+        self._run = run
+        self._started = time.monotonic()
+
+    def from_file(self, reader: BundleReader) -> ImportResult:
+        publisher = self._publisher(reader.catalog, reader.documents)
+        publisher.check_tags()
+        self._begin(publisher)
+        publisher.push_blobs(reader)
+        return self._finish(publisher, reader.id)
+
+    def from_pipe(self, stream: BundleStream) -> ImportResult:
+        front = stream.front()
+        publisher = self._publisher(front.catalog, front.documents)
+        publisher.check_tags()
+        self._begin(publisher)
+        if self._options.dry_run:
+            publisher.push_blobs(None)
+        else:
+            for blob in stream.blobs():
+                publisher.push_passing(blob.digest, blob.chunks)
+            stream.finish()
+        return self._finish(publisher, front.catalog.id)
+
+    def _publisher(self, catalog: Catalog, documents: Mapping[Digest, Document]) -> Publisher:
+        check_expected(catalog.id, self._options.expect)
+        targets = plan_targets(
+            catalog.images,
+            self._to,
+            keep_host=self._options.keep_host,
+            only=self._options.only,
+            tag_digests=self._options.tag_digests,
+        )
+        settings = PublishSettings(
+            self._options.on_existing_tag,
+            self._options.sparse,
+            self._options.jobs,
+            self._options.keep_going,
+            self._options.dry_run,
+        )
+        publications = plan_publications(targets, catalog, documents)
+        return Publisher(self._to.registry, publications, self._client, settings, run=self._run)
+
+    def _begin(self, publisher: Publisher) -> None:
+        self._run.emit(PhaseStarted(PHASE, publisher.blob_count, publisher.blob_bytes))
+
+    def _finish(self, publisher: Publisher, bundle_id: Digest) -> ImportResult:
+        if not self._options.dry_run:
+            publisher.push_manifests()
+        self._run.emit(PhaseFinished(PHASE))
+        return publisher.result(bundle_id, seconds=time.monotonic() - self._started)

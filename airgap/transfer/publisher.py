@@ -1,0 +1,306 @@
+"""Putting publications into one registry: tags looked at first, then blobs, then manifests."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+from airgap.content.store import Chunks, Opener, Source
+from airgap.errors import AirgapError, CancelledError, ConflictError
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+from airgap.registry.client import Client
+from airgap.registry.repository import Repository
+from airgap.run import Run
+from airgap.run.events import ItemFinished
+from airgap.transfer.destination import Target
+from airgap.transfer.outcome import Failure, ImportedImage, ImportResult, Outcome
+from airgap.transfer.publication import Publication
+from airgap.transfer.push_blobs import BlobPusher, Tally
+from airgap.transfer.push_manifests import ManifestPusher, Sparse
+from airgap.transfer.workers import Task, Workers
+
+PHASE = "push"
+OnExistingTag = Literal["overwrite", "skip", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class PublishSettings:
+    """How publications are put there; see `ImportOptions`."""
+
+    on_existing_tag: OnExistingTag
+    sparse: Sparse
+    jobs: int
+    keep_going: bool
+    is_dry: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Want:
+    descriptor: Descriptor
+    targets: list[Target] = field(default_factory=list[Target])
+
+
+class Publisher:
+    """Puts publications into a registry.
+
+    Args:
+        registry: Its host.
+        publications: What goes there.
+        client: Talks to it.
+        settings: How.
+        run: Progress and cancellation.
+    """
+
+    def __init__(
+        self,
+        registry: str,
+        publications: Iterable[Publication],
+        client: Client,
+        settings: PublishSettings,
+        *,
+        run: Run,
+    ) -> None:
+        self._registry = registry
+        self._publications = tuple(publications)
+        self._settings = settings
+        self._run = run
+        self._tally = Tally()
+        self._blobs = BlobPusher(self._tally, is_dry=settings.is_dry)
+        self._lock = threading.Lock()
+        self._list_lock = threading.Lock()
+        self._repositories: dict[str, Repository] = {
+            name: client.repository(registry, name, origin="destination")
+            for name in {p.target.repository for p in self._publications}
+        }
+        self._tags: dict[tuple[str, str], Digest] = {}
+        self._kept: dict[str, set[str]] = {}
+        self._failed: dict[Target, AirgapError] = {}
+        self._named: dict[Target, Digest] = {}
+        self._wanted = _wants(self._publications)
+        self._notes: list[str] = []
+
+    @property
+    def blob_count(self) -> int:
+        """How many blobs are wanted, each counted once."""
+        return len(self._wanted)
+
+    @property
+    def blob_bytes(self) -> int:
+        """Their bytes."""
+        return sum(want.descriptor.size for want in self._wanted.values())
+
+    def check_tags(self) -> None:
+        """Look at every tag that will be set, before anything is sent.
+
+        Raises:
+            ConflictError: A tag names another digest, and that is not to be changed.
+        """
+        plan = [(p.target, tag, digest) for p in self._publications for tag, digest in _tags(p)]
+        keys = dict.fromkeys((target.repository, tag) for target, tag, _ in plan)
+        self._parallel([self._look_task(repository, tag) for repository, tag in keys])
+        errors: dict[Target, AirgapError] = {}
+        for target, tag, digest in plan:
+            current = self._tags.get((target.repository, tag))
+            if current in (None, digest) or self._settings.on_existing_tag == "overwrite":
+                continue
+            if self._settings.on_existing_tag == "skip":
+                self._kept.setdefault(target.repository, set()).add(tag)
+            else:
+                errors.setdefault(target, self._conflict(target, tag, current))
+        if errors and not self._settings.keep_going:
+            raise _all_conflicts(errors)
+        for target, error in errors.items():
+            self._fail(target, error)
+
+    def push_blobs(self, source: Source | None) -> None:
+        """Send what is missing, in parallel, the largest first.
+
+        Args:
+            source: Where the blobs are; None for a dry run, which opens none.
+        """
+
+        def opener(descriptor: Descriptor) -> Opener:
+            def open_at(offset: int, /) -> AbstractContextManager[Chunks]:
+                assert source is not None, "a dry run opens no blob"
+                return source.open(descriptor, offset=offset)
+
+            return open_at
+
+        def task(descriptor: Descriptor) -> Callable[[Run], None]:
+            def push(run: Run) -> None:
+                with self._attempt(self._wanted[descriptor.digest].targets):
+                    repositories = self._repositories_for(descriptor.digest)
+                    self._blobs.push(descriptor, repositories, opener(descriptor), run=run)
+
+            return push
+
+        wanted = [want.descriptor for want in self._wanted.values()]
+        wanted.sort(key=lambda descriptor: (-descriptor.size, descriptor.digest))
+        self._parallel([task(descriptor) for descriptor in wanted])
+
+    def push_passing(self, digest: Digest, chunks: Chunks) -> None:
+        """Send a blob that comes through a pipe to all the repositories that want it."""
+        want = self._wanted.get(digest)
+        if want is not None:
+            with self._attempt(want.targets):
+                repositories = self._repositories_for(digest)
+                self._blobs.push_passing(want.descriptor, repositories, chunks, run=self._run)
+
+    def push_manifests(self) -> None:
+        """Send the manifests of everything whose blobs are there, and set the tags."""
+
+        def task(publication: Publication) -> Callable[[Run], None]:
+            def push(run: Run) -> None:
+                with self._attempt([publication.target]):
+                    self._push_manifests(publication, run)
+
+            return push
+
+        self._parallel([task(p) for p in self._publications if p.target not in self._failed])
+
+    def result(self, bundle_id: Digest, *, seconds: float) -> ImportResult:
+        """What became of everything."""
+        images = tuple(self._image(publication) for publication in self._publications)
+        return ImportResult(
+            bundle_id,
+            images,
+            sum(len(p.referrals) for p in self._publications if p.target not in self._failed),
+            self._tally.pushed,
+            self._tally.pushed_bytes,
+            self._tally.present,
+            self._tally.mounted,
+            self._tally.manifests,
+            tuple(
+                Failure(target.image.reference.tagged, error)
+                for target, error in self._failed.items()
+            ),
+            tuple(self._notes),
+            seconds,
+        )
+
+    def _push_manifests(self, publication: Publication, run: Run) -> None:
+        target = publication.target
+        known = {t: d for (r, t), d in self._tags.items() if r == target.repository}
+        pusher = ManifestPusher(
+            self._repositories[target.repository],
+            sparse=self._settings.sparse,
+            tags=known,
+            keep_tags=self._kept.get(target.repository, set()),
+            tally=self._tally,
+            list_lock=self._list_lock,
+            run=run,
+        )
+        named = pusher.push(publication)
+        digest = named.descriptor.digest
+        with self._lock:
+            self._named[target] = digest
+            if digest != target.image.digest:
+                self._notes.append(
+                    f"{self._name(target)} is one image instead of an index: the registry wants "
+                    "all platforms of an index, and not all were exported"
+                )
+        run.emit(ItemFinished(PHASE, target.image.reference.tagged))
+
+    def _image(self, publication: Publication) -> ImportedImage:
+        target = publication.target
+        digest = target.image.digest
+        current = self._tags.get((target.repository, target.tag or ""))
+        outcome: Outcome = "pushed"
+        if target in self._failed:
+            outcome = "failed"
+        elif target.tag in self._kept.get(target.repository, set()) and current is not None:
+            outcome, digest = "skipped", current
+        elif self._settings.is_dry:
+            outcome = "planned"
+        elif self._named[target] != digest:
+            outcome, digest = "image-only", self._named[target]
+        elif current == digest:
+            outcome = "present"
+        return ImportedImage(target.image.reference.tagged, self._name(target), digest, outcome)
+
+    def _name(self, target: Target) -> str:
+        return f"{self._registry}/{target.repository}{target.locator}"
+
+    def _look_task(self, repository: str, tag: str) -> Callable[[Run], None]:
+        def look(_run: Run) -> None:
+            found = self._repositories[repository].resolve(tag)
+            if found is not None:
+                with self._lock:
+                    self._tags[repository, tag] = found.digest
+
+        return look
+
+    def _conflict(self, target: Target, tag: str, current: Digest | None) -> ConflictError:
+        return ConflictError(
+            f"{self._registry}/{target.repository}:{tag} names {current}, which "
+            f"{target.image.reference.tagged} would change",
+            hint="--on-existing-tag overwrite moves the tag, skip leaves it",
+            origin="destination",
+        )
+
+    def _repositories_for(self, digest: Digest) -> list[Repository]:
+        """The repositories of images that still can be completed."""
+        targets = [t for t in self._wanted[digest].targets if t not in self._failed]
+        return [self._repositories[name] for name in dict.fromkeys(t.repository for t in targets)]
+
+    @contextmanager
+    def _attempt(self, targets: Iterable[Target]) -> Iterator[None]:
+        """Let what fails fail the targets that need it, where the others go on."""
+        try:
+            yield
+        except CancelledError:
+            raise
+        except AirgapError as error:
+            if not self._settings.keep_going or getattr(error, "retry_after", None) is not None:
+                raise
+            for target in targets:
+                self._fail(target, error)
+
+    def _fail(self, target: Target, error: AirgapError) -> None:
+        with self._lock:
+            is_new = target not in self._failed
+            self._failed.setdefault(target, error)
+        if is_new:
+            self._run.emit(ItemFinished(PHASE, target.image.reference.tagged, "failed"))
+
+    def _parallel(self, tasks: Sequence[Callable[[Run], None]]) -> None:
+        workers = Workers(self._settings.jobs, run=self._run)
+
+        def bound(task: Callable[[Run], None]) -> Task:
+            return lambda: task(workers.run)
+
+        workers.finish([bound(task) for task in tasks])
+
+
+def _tags(publication: Publication) -> Iterator[tuple[str, Digest]]:
+    """The tags that a publication sets, and what they will name."""
+    target = publication.target
+    if target.tag is not None:
+        yield target.tag, target.image.digest
+    for referral in publication.referrals:
+        if referral.tag is not None:
+            yield referral.tag, referral.document.descriptor.digest
+
+
+def _wants(publications: Iterable[Publication]) -> dict[Digest, _Want]:
+    wants: dict[Digest, _Want] = {}
+    for publication in publications:
+        for blob in publication.blobs:
+            wants.setdefault(blob.digest, _Want(blob)).targets.append(publication.target)
+    return wants
+
+
+def _all_conflicts(errors: Mapping[Target, AirgapError]) -> AirgapError:
+    first = next(iter(errors.values()))
+    if len(errors) == 1:
+        return first
+    names = ", ".join(target.image.reference.tagged for target in errors)
+    return ConflictError(
+        f"{len(errors)} images would move tags that name other digests: {names}",
+        hint=first.hint,
+        origin="destination",
+    )

@@ -1,0 +1,245 @@
+"""Finding everything that images need: manifests, indexes and what refers to them.
+
+This asks sources and decides nothing but which entries of an index are worth asking for; what
+travels in the end is the planner's business.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from airgap.errors import (
+    AirgapError,
+    CancelledError,
+    ContentNotFoundError,
+    InvalidContentError,
+)
+from airgap.oci import mediatype
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest, Verifier
+from airgap.oci.document import parse_object
+from airgap.oci.manifest import MAX_MANIFEST_SIZE, Document, Index, Manifest
+from airgap.oci.platform import Platform
+from airgap.oci.reference import Reference
+from airgap.run import Run
+from airgap.run.events import ItemFinished, PhaseFinished, PhaseStarted
+from airgap.transfer.platforms import choose_entries
+from airgap.transfer.referrers import ReferrerFinder
+from airgap.transfer.resolution import FoundReferrer, Resolution, Selection
+from airgap.transfer.sources import Sources
+from airgap.transfer.workers import Task, Workers
+
+MAX_DEPTH = 8
+"""How many indexes may lie in each other, and how many referrers may refer to each other."""
+
+PHASE = "resolve"
+
+
+class Resolver:
+    """Walks the graphs of many references at once, asking for each manifest once.
+
+    Args:
+        sources: Where repositories are opened.
+        selection: What of an image is wanted.
+        keep_going: Whether a failure is noted instead of ending the walk.
+        run: Progress and cancellation.
+    """
+
+    def __init__(
+        self, sources: Sources, selection: Selection, *, keep_going: bool, run: Run
+    ) -> None:
+        self._sources = sources
+        self._selection = selection
+        self._keep_going = keep_going
+        self._run = run
+        self._workers = Workers(sources.width, run=run)
+        self._finder = ReferrerFinder(sources)
+        self._lock = threading.Lock()
+        self._roots: dict[Reference, Digest] = {}
+        self._documents: dict[Digest, Document] = {}
+        self._waiting: dict[Digest, list[tuple[str, int]]] = {}
+        self._visited: set[tuple[str, Digest]] = set()
+        self._referrers: dict[tuple[str, Digest], tuple[FoundReferrer, ...]] = {}
+        self._errors: dict[tuple[str, Digest], AirgapError] = {}
+        self._unreadable: dict[Digest, Descriptor] = {}
+        self._failed: dict[Reference, AirgapError] = {}
+        self._platforms: dict[Digest, Platform] = {}
+        self._contents: dict[Digest, bytes] = {}
+
+    def resolve(self, references: Sequence[Reference]) -> Resolution:
+        """Walk all the references.
+
+        Raises:
+            AirgapError: Something could not be had, unless failures are to be noted.
+        """
+        unique = list(dict.fromkeys(references))
+        self._run.emit(PhaseStarted(PHASE, total_items=len(unique)))
+        self._workers.finish([self._root_task(reference) for reference in unique])
+        self._run.emit(PhaseFinished(PHASE))
+        return Resolution(
+            tuple((r, self._roots[r]) for r in unique if r in self._roots),
+            self._documents,
+            self._referrers,
+            self._errors,
+            self._unreadable,
+            tuple(self._failed.items()),
+            self._platforms,
+            self._contents,
+        )
+
+    def _root_task(self, reference: Reference) -> Task:
+        def task() -> None:
+            try:
+                document = self._sources.open(reference.name).manifest(reference.locator)
+                if self._selection.platforms and isinstance(document, Manifest):
+                    self._read_platform(reference.name, document)
+            except CancelledError:
+                raise
+            except AirgapError as error:
+                if not self._keep_going:
+                    raise
+                self._failed[reference] = error
+                self._run.emit(ItemFinished(PHASE, str(reference), "failed"))
+                return
+            self._roots[reference] = document.descriptor.digest
+            self._arrived(document)
+            self._visit(reference.name, document, 0)
+            self._run.emit(ItemFinished(PHASE, str(reference)))
+
+        return task
+
+    def _arrived(self, document: Document) -> None:
+        with self._lock:
+            self._documents.setdefault(document.descriptor.digest, document)
+
+    def _visit(self, repository: str, document: Document, depth: int) -> None:
+        """Go on from a manifest that is here: to its entries and to its referrers."""
+        digest = document.descriptor.digest
+        with self._lock:
+            if (repository, digest) in self._visited:
+                return
+            self._visited.add((repository, digest))
+        if isinstance(document, Index):
+            for entry in choose_entries(document, self._selection.platforms).travelling:
+                self._want(repository, entry, depth + 1)
+        if self._selection.referrers:
+            self._workers.add(self._referrers_task(repository, document, depth))
+
+    def _want(self, repository: str, entry: Descriptor, depth: int) -> None:
+        """Ask for a manifest, once for all the repositories that it is wanted in."""
+        if depth > MAX_DEPTH:
+            error = InvalidContentError(
+                f"indexes and referrers lie more than {MAX_DEPTH} deep in each other",
+                origin="source",
+            )
+            self._note(repository, entry.digest, error)
+            return
+        with self._lock:
+            waiting = self._waiting.get(entry.digest)
+            document = self._documents.get(entry.digest)
+            if document is None:
+                self._waiting.setdefault(entry.digest, []).append((repository, depth))
+        if document is not None:
+            self._visit(repository, document, depth)
+        elif waiting is None:
+            self._workers.add(self._manifest_task(entry))
+
+    def _manifest_task(self, entry: Descriptor) -> Task:
+        """Fetch a manifest from the first of the wanting repositories that has it."""
+
+        def task() -> None:
+            errors: list[tuple[str, AirgapError]] = []
+            while (repository := self._next_place(entry.digest, len(errors))) is not None:
+                try:
+                    document = self._fetch(repository, entry)
+                except CancelledError:
+                    raise
+                except AirgapError as error:
+                    errors.append((repository, error))
+                    continue
+                self._arrived(document)
+                with self._lock:
+                    wanting = self._waiting.pop(entry.digest)
+                for place, depth in wanting:
+                    self._visit(place, document, depth)
+                return
+            for place, reason in errors:
+                self._note(place, entry.digest, reason)
+
+        return task
+
+    def _next_place(self, digest: Digest, tried: int) -> str | None:
+        """The next repository that wants a manifest and was not asked; None after the last."""
+        with self._lock:
+            wanting = self._waiting[digest]
+            if tried < len(wanting):
+                return wanting[tried][0]
+            del self._waiting[digest]
+            return None
+
+    def _fetch(self, repository: str, entry: Descriptor) -> Document:
+        source = self._sources.open(repository)
+        try:
+            return source.manifest(str(entry.digest), media_type=entry.media_type)
+        except ContentNotFoundError as error:
+            if not mediatype.is_manifest(entry.media_type) and source.has_blob(entry):
+                with self._lock:
+                    self._unreadable[entry.digest] = entry
+            raise ContentNotFoundError(
+                f"{repository} names the manifest {entry.digest} and does not have it",
+                hint="--allow-missing-at-source leaves it out and says so in the bundle",
+                origin="source",
+            ) from error
+
+    def _note(self, repository: str, digest: Digest, error: AirgapError) -> None:
+        """Note why something could not be had, or raise where that ends the walk."""
+        is_allowed = digest in self._unreadable or (
+            isinstance(error, ContentNotFoundError) and self._selection.allow_missing_at_source
+        )
+        if not self._keep_going and not is_allowed:
+            raise error
+        with self._lock:
+            self._errors[repository, digest] = error
+
+    def _referrers_task(self, repository: str, document: Document, depth: int) -> Task:
+        digest = document.descriptor.digest
+
+        def task() -> None:
+            try:
+                found, documents = self._finder.find(repository, digest)
+            except CancelledError:
+                raise
+            except AirgapError as error:
+                if not self._keep_going:
+                    raise
+                with self._lock:
+                    self._errors[repository, digest] = error
+                return
+            with self._lock:
+                self._referrers[repository, digest] = found
+            for known in documents:
+                self._arrived(known)
+            for referrer in found:
+                self._want(repository, referrer.descriptor, depth + 1)
+
+        return task
+
+    def _read_platform(self, repository: str, manifest: Manifest) -> None:
+        """Ask a single image's config what it runs on."""
+        config = manifest.config
+        if config is None or not manifest.is_runnable or config.size > MAX_MANIFEST_SIZE:
+            return
+        verifier = Verifier(config.digest, config.size, origin="source")
+        parts = []
+        with self._sources.open(repository).open(config) as chunks:
+            for chunk in chunks:
+                verifier.update(chunk)
+                parts.append(chunk)
+        verifier.finish()
+        raw = b"".join(parts)
+        platform = Platform.from_json(parse_object(raw, what=f"the config {config.digest.short}"))
+        with self._lock:
+            self._contents[config.digest] = raw
+            if platform is not None:
+                self._platforms[manifest.descriptor.digest] = platform

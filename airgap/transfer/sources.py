@@ -1,0 +1,36 @@
+"""The repositories that a transfer reads from, each opened once."""
+
+from __future__ import annotations
+
+import threading
+
+from airgap.registry.client import Client
+from airgap.registry.repository import Repository
+
+MAX_THREADS = 32
+
+
+class Sources:
+    """Opens repositories by their full names.
+
+    Args:
+        client: Talks to registries.
+        registries: How many different ones there are.
+        jobs: How many requests one of them gets at a time.
+    """
+
+    def __init__(self, client: Client, *, registries: int, jobs: int) -> None:
+        self.client = client
+        self._lock = threading.Lock()
+        self._open: dict[str, Repository] = {}
+        self.width = min(MAX_THREADS, max(1, registries) * jobs)
+
+    def open(self, name: str) -> Repository:
+        """Open `registry/repository`."""
+        with self._lock:
+            repository = self._open.get(name)
+            if repository is None:
+                registry, _, path = name.partition("/")
+                repository = self.client.repository(registry, path, origin="source")
+                self._open[name] = repository
+            return repository

@@ -192,6 +192,7 @@ class BundleWriter:
         """
         assert self._layout is not None, "begin() comes first"
         assert self._syncer is not None, "begin() comes first"
+        self._syncer.check()
         missing = [str(digest) for digest in self._extents if digest not in self._holdings.verified]
         if missing:
             raise IncompleteBundleError(

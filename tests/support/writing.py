@@ -1,0 +1,82 @@
+"""Filling bundles that are being written, with blobs that are in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from airgap.bundle.layout import Layout
+from airgap.bundle.pipe import PipeWriter
+from airgap.bundle.writer import BundleWriter
+from airgap.content.store import Chunks
+from airgap.oci import mediatype
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+from airgap.run import Run
+from tests.support.bundles import BundleBuilder, MadeBundle
+
+
+def opener(
+    data: bytes, *, chunk: int = 1000, opened: list[int] | None = None
+) -> Callable[[int], AbstractContextManager[Chunks]]:
+    """Opens bytes in memory; notes the offsets at which that was asked."""
+
+    @contextmanager
+    def open_at(offset: int) -> Iterator[Chunks]:
+        if opened is not None:
+            opened.append(offset)
+        yield (data[at : at + chunk] for at in range(offset, len(data), chunk))
+
+    return open_at
+
+
+def descriptors(layout: Layout) -> list[Descriptor]:
+    """The blobs of a layout, in order."""
+    return [Descriptor(mediatype.OCTET_STREAM, e.digest, e.length) for e in layout.blobs]
+
+
+def put(
+    writer: BundleWriter | PipeWriter,
+    layout: Layout,
+    contents: Mapping[Digest, bytes],
+    *,
+    limit: int | None = None,
+) -> int:
+    """Write the blobs that are missing, at most `limit` of them; gives the bytes that it took."""
+    fetched = 0
+    missing = [d for d in descriptors(layout) if not writer.has_blob(d)]
+    for descriptor in missing[:limit]:
+        opened: list[int] = []
+        with writer.ingest(descriptor) as ingest:
+            ingest.receive(opener(contents[descriptor.digest], opened=opened))
+            ingest.commit()
+        fetched += sum(descriptor.size - offset for offset in opened)
+    return fetched
+
+
+def write(path: Path, made: MadeBundle, *, clock: Callable[[], float] = lambda: 0.0) -> int:
+    """Write a whole bundle, or go on with one; gives the bytes of blobs that it took."""
+    with BundleWriter.open(path, overwrite=False, run=Run(), clock=clock) as writer:
+        writer.begin(made.layout)
+        fetched = put(writer, made.layout, made.contents)
+        writer.finish()
+    return fetched
+
+
+def hurried() -> Callable[[], float]:
+    """A clock on which it is time to sync whenever it is asked."""
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 2
+        return now[0]
+
+    return clock
+
+
+def bundle_of(layers: Iterable[bytes], *, name: str = "example.com/app:1") -> MadeBundle:
+    """A bundle of one image with these layers, in their order."""
+    builder = BundleBuilder()
+    builder.name(name, builder.runnable("linux/amd64", layers))
+    return builder.build()

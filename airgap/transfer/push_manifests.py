@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import Literal
 
@@ -31,7 +31,7 @@ class ManifestPusher:
     Args:
         repository: Where they go.
         sparse: What to do where an index is refused because left-out platforms are missing.
-        tags: What the tags that will be set name now, as far as they exist.
+        tags: What the tags that will be set name now, as far as they exist; kept up to date.
         keep_tags: Tags that stay as they are.
         tally: Counts what is sent.
         list_lock: Held while a list of referrers is read, changed and written.
@@ -43,7 +43,7 @@ class ManifestPusher:
         repository: Repository,
         *,
         sparse: Sparse,
-        tags: Mapping[str, Digest],
+        tags: dict[str, Digest],
         keep_tags: Collection[str],
         tally: Tally,
         list_lock: AbstractContextManager[object],
@@ -140,6 +140,7 @@ class ManifestPusher:
         self._run.cancel.check()
         if tag not in self._keep_tags and self._tags.get(tag) != document.descriptor.digest:
             self._repository.put_manifest(document, tag=tag)
+            self._tags[tag] = document.descriptor.digest
             self._tally.add("manifests")
 
     def _list_referrers(self, referrals: Sequence[Referral]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from airgap.bundle.catalog import CatalogImage
 from airgap.bundle.layout import Layout
 from airgap.bundle.pipe import PipeWriter
 from airgap.bundle.writer import BundleWriter
@@ -13,8 +14,10 @@ from airgap.content.store import Chunks
 from airgap.oci import mediatype
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
+from airgap.oci.reference import Reference
 from airgap.run import Run
-from tests.support.bundles import BundleBuilder, MadeBundle
+from tests.support.builders import blob, manifest
+from tests.support.bundles import MadeBundle, assemble
 
 
 def opener(
@@ -76,7 +79,11 @@ def hurried() -> Callable[[], float]:
 
 
 def bundle_of(layers: Iterable[bytes], *, name: str = "example.com/app:1") -> MadeBundle:
-    """A bundle of one image with these layers, in their order."""
-    builder = BundleBuilder()
-    builder.name(name, builder.runnable("linux/amd64", layers))
-    return builder.build()
+    """A bundle of one image with these layers, which lie in it in this order."""
+    config = blob(b'{"os":"linux","architecture":"amd64"}', mediatype.OCI_CONFIG)
+    image = manifest(config, [blob(data, mediatype.OCI_LAYER) for data in layers])
+    return assemble(
+        {image.digest: image.document},
+        {found.descriptor.digest: found.data for found in image.blobs},
+        images=[CatalogImage(Reference.parse(name), image.digest)],
+    )

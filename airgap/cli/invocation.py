@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 from airgap.cli.output import Output
 from airgap.cli.visible import labelled, visible
 from airgap.errors import AirgapError, PartialError
-from airgap.run.cancel import CancelToken
 
-Signals = Callable[[CancelToken], AbstractContextManager[None]]
+if TYPE_CHECKING:  # start-up is quick because little is loaded
+    from airgap.run.cancel import CancelToken
+
+Signals = Callable[["CancelToken"], AbstractContextManager[None]]
 """Cancels the token when the process is told to stop."""
 
 _RED, _CYAN = 31, 36

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,7 +16,11 @@ from airgap.cli.output import Output
 from airgap.cli.tree import airgap
 from airgap.cli.visible import visible
 from airgap.errors import AirgapError, CancelledError, ExitCode, SettingsError
-from airgap.run.cancel import CancelToken
+
+if TYPE_CHECKING:  # start-up is quick because little is loaded
+    from types import FrameType
+
+    from airgap.run.cancel import CancelToken
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -78,6 +81,8 @@ def _failed(invocation: Invocation, error: AirgapError) -> int:
 
 
 def _bug(invocation: Invocation, error: Exception) -> int:
+    import traceback  # only here
+
     stderr = Output(sys.stderr)
     try:
         for line in "".join(traceback.format_exception(error)).splitlines():

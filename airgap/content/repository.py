@@ -58,7 +58,8 @@ class Sessions:
         with self._lock:
             known = self._uploads.setdefault(key, upload)
             while len(self._uploads) > MAX_LIVE_UPLOADS:
-                self._uploads.pop(next(iter(self._uploads))).close()
+                # not closed: the request that works on it right now does that when it ends
+                self._uploads.pop(next(iter(self._uploads)))
         return known
 
     def find(self, key: str) -> PiecewiseUpload | None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from airgap.bundle.catalog import Omission
-from airgap.cli.visible import count_text, size_text, time_text
+from airgap.cli.omissions import omission_lines
+from airgap.cli.visible import count_text, cut, size_text, speed_text
 from airgap.errors import PartialError
 from airgap.transfer.destination import Destination
 from airgap.transfer.outcome import (
@@ -17,9 +17,6 @@ from airgap.transfer.outcome import (
     ImportResult,
     PlannedImage,
 )
-
-MAX_ROWS = 100
-"""Longer lists are cut, with a word on where the rest stands."""
 
 _OUTCOMES = {
     "pushed": "pushed",
@@ -44,7 +41,7 @@ def plan_lines(plan: ExportPlan) -> Iterator[str]:
     if plan.free_bytes is not None:
         size += f"; free: {size_text(plan.free_bytes)}"
     yield size
-    yield from _omission_lines(plan.omitted)
+    yield from omission_lines(plan.omitted)
     yield from _failure_lines(plan.failed)
     yield f"bundle id: {plan.bundle_id}"
 
@@ -57,7 +54,7 @@ def export_lines(result: ExportResult) -> Iterator[str]:
     images, blobs = count_text(len(plan.images), "image"), count_text(plan.blob_count, "blob")
     yield f"{where}: {images}, {blobs}, {size_text(plan.bundle_size)}"
     yield f"fetched {speed_text(result.fetched_bytes, result.seconds)}"
-    yield from _omission_lines(plan.omitted)
+    yield from omission_lines(plan.omitted)
     yield from _failure_lines(result.failed)
     yield f"bundle id: {plan.bundle_id}"
     if result.is_removable:
@@ -95,31 +92,6 @@ def partial_error(failed: Sequence[Failure], what: str) -> PartialError:
     )
 
 
-def cut(lines: Iterable[str], *, rest: str = "--json lists them all") -> Iterator[str]:
-    """The first lines, and how many more there are."""
-    more = 0
-    for number, line in enumerate(lines):
-        if number < MAX_ROWS:
-            yield line
-        else:
-            more += 1
-    if more:
-        yield f"… and {more:,} more ({rest})"
-
-
-def omission_text(omission: Omission) -> str:
-    """One thing that is left out, and why."""
-    descriptor = omission.descriptor
-    what = f"{descriptor.digest} ({descriptor.media_type}, {size_text(descriptor.size)})"
-    match omission.reason:
-        case "platform":
-            return f"{_platform_text(omission)}: {what}"
-        case "non-distributable":
-            return f"non-distributable layer: {what}"
-        case "missing-at-source":
-            return f"missing at the source: {what}"
-
-
 def _image_line(image: PlannedImage) -> str:
     platforms = ", ".join(str(platform) for platform in image.platforms) or "artifact"
     name = image.reference.tagged
@@ -130,29 +102,5 @@ def _target_line(image: ImportedImage) -> str:
     return f"  {image.source} -> {image.target}  {_OUTCOMES[image.outcome]}"
 
 
-def _omission_lines(omitted: Sequence[Omission]) -> Iterator[str]:
-    if not omitted:
-        return
-    yield f"left out on purpose: {count_text(len(omitted), 'item')}"
-    platforms = Counter(_platform_text(o) for o in omitted if o.reason == "platform")
-    if platforms:
-        listed = ", ".join(f"{name} ({count:,})" for name, count in sorted(platforms.items()))
-        yield f"  other platforms: {listed}"
-    others = (f"  {omission_text(o)}" for o in omitted if o.reason != "platform")
-    yield from cut(others, rest="airgap inspect bundle lists them all")
-
-
-def _platform_text(omission: Omission) -> str:
-    # Entries for no platform speak of one that stays behind: buildkit's attestations.
-    platform = omission.descriptor.platform
-    return str(platform) if platform and platform.is_known else "what belongs to them"
-
-
 def _failure_lines(failed: Sequence[Failure]) -> Iterator[str]:
     yield from (f"failed: {failure.name}: {failure.error.message}" for failure in failed)
-
-
-def speed_text(size: int, seconds: float) -> str:
-    """How much in how long, and how fast that was."""
-    text = f"{size_text(size)} in {time_text(seconds)}"
-    return f"{text} ({size_text(int(size / seconds))}/s)" if size and seconds > 0 else text

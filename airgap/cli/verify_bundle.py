@@ -14,10 +14,9 @@ from airgap.bundle.finding import CheckReport, Finding
 from airgap.bundle.reader import open_bundle
 from airgap.cli.invocation import Invocation
 from airgap.cli.options import FILE, OutputFlags, expect_option, jobs_option, output_options
-from airgap.cli.render import cut, speed_text
 from airgap.cli.session import Session
 from airgap.cli.values import as_digest
-from airgap.cli.visible import count_text
+from airgap.cli.visible import count_text, cut, speed_text
 from airgap.errors import (
     AirgapError,
     BundleFormatError,

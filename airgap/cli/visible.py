@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
+MAX_ROWS = 100
+"""Longer lists are cut, with a word on where the rest stands."""
+
 
 def visible(text: str) -> str:
     r"""Write what a terminal would obey instead of show as an escape: `\x1b`, `\u202e`.
@@ -42,3 +47,21 @@ def time_text(seconds: float) -> str:
 def count_text(count: int, noun: str, plural: str | None = None) -> str:
     """A number with its noun: `1 image`, `1,200 blobs`."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def speed_text(size: int, seconds: float) -> str:
+    """How much in how long, and how fast that was."""
+    text = f"{size_text(size)} in {time_text(seconds)}"
+    return f"{text} ({size_text(int(size / seconds))}/s)" if size and seconds > 0 else text
+
+
+def cut(lines: Iterable[str], *, rest: str = "--json lists them all") -> Iterator[str]:
+    """The first lines, and how many more there are."""
+    more = 0
+    for number, line in enumerate(lines):
+        if number < MAX_ROWS:
+            yield line
+        else:
+            more += 1
+    if more:
+        yield f"… and {more:,} more ({rest})"

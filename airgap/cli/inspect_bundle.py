@@ -1,0 +1,99 @@
+"""`airgap inspect bundle`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Unpack
+
+import click
+
+from airgap.bundle.reader import open_bundle
+from airgap.bundle.summary import (
+    BundleSummary,
+    ImageSummary,
+    PlatformSummary,
+    ReferrerSummary,
+    summarize,
+)
+from airgap.cli.invocation import Invocation
+from airgap.cli.omissions import omission_text
+from airgap.cli.options import FILE, OutputFlags, output_options
+from airgap.cli.session import Session
+from airgap.cli.visible import count_text, size_text
+
+COMMAND = "inspect bundle"
+
+
+class InspectFlags(OutputFlags):
+    """The options of the command."""
+
+    bundle: Path
+
+
+@click.command("bundle")
+@click.argument("bundle", type=FILE)
+@output_options
+@click.pass_obj
+def inspect_bundle(invocation: Invocation, **flags: Unpack[InspectFlags]) -> None:
+    """List what BUNDLE carries: images, platforms, what refers to them, and what is left out.
+
+    Only the front of the file is read. `airgap verify bundle` checks all of it.
+    """
+    session = Session(invocation, flags, command=COMMAND)
+    with session.run(), open_bundle(flags["bundle"]) as reader:
+        summary = summarize(reader.catalog, reader.documents, reader.read_config)
+        path, size = reader.name, reader.size
+    result = {"path": path, "size": size, "summary": summary}
+    invocation.show_result(COMMAND, result, lambda: summary_lines(summary, path, size))
+
+
+def summary_lines(summary: BundleSummary, path: str, size: int) -> Iterator[str]:
+    """A summary for people."""
+    images, blobs = count_text(len(summary.images), "image"), count_text(summary.blobs, "blob")
+    manifests = count_text(summary.manifests, "manifest")
+    yield f"{path}: {size_text(size)}; {images}, {manifests}, {blobs}"
+    yield f"bundle id: {summary.bundle_id}"
+    if summary.saved_size > 0:
+        yield f"sharing saves {size_text(summary.saved_size)}"
+    if summary.referrers:
+        counts = (count_text(count, kind) for kind, count in summary.referrers.items())
+        yield f"referrers: {', '.join(counts)}"
+    for image in summary.images:
+        yield ""
+        yield from _image_lines(image)
+    if summary.omitted:
+        yield ""
+        yield "left out on purpose:"
+        yield from (f"  {omission_text(omission)}" for omission in summary.omitted)
+
+
+def _image_lines(image: ImageSummary) -> Iterator[str]:
+    yield image.name
+    kind = f"{image.kind} ({image.artifact_type})" if image.artifact_type else image.kind
+    shared = f", {size_text(image.shared_size)} shared" if image.shared_size else ""
+    yield f"  {kind}  {size_text(image.size)}{shared}  {image.digest}"
+    names = {platform.digest: str(platform.platform) for platform in image.platforms}
+    yield from (_platform_line(p, image) for p in image.platforms if p.platform or p.left_out)
+    for referrer in image.referrers:
+        subject = names.get(referrer.subject, "")
+        yield _referrer_line(referrer, subject)
+
+
+def _platform_line(row: PlatformSummary, image: ImageSummary) -> str:
+    name = row.platform or "unknown platform"
+    if row.left_out:
+        return f"  {name}  left out ({row.left_out})  {row.digest}"
+    # An image for one platform has said its digest and size before.
+    return (
+        f"  {name}"
+        if row.digest == image.digest
+        else (f"  {name}  {size_text(row.size)}  {row.digest}")
+    )
+
+
+def _referrer_line(row: ReferrerSummary, subject: str) -> str:
+    what = f"{row.kind} ({row.artifact_type})" if row.artifact_type else row.kind
+    of = f" of {subject}" if subject else ""
+    tag = f" as {row.tag}" if row.tag else ""
+    return f"  {what}{of}{tag}  {size_text(row.size)}  {row.digest}"

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 STEPS = ("pwrite", "fdatasync", "fsync", "ftruncate", "posix_fallocate", "replace", "unlink")
-Left = Literal["all", "synced", "journal"]
-"""What a crash leaves: all that was written, only what was synced, or all of the journal and of
-the rest what was synced."""
+Left = Literal["all", "synced", "journal", "data"]
+"""What a crash leaves: all that was written, only what was synced, or all of the journal or of the
+data and of the other what was synced."""
 
 _CRASHED = 9
 
@@ -94,8 +94,8 @@ class _Countdown:
 
     def _crash(self) -> None:
         for path in self._folder.iterdir():
-            keep = self._left == "all" or (self._left == "journal" and "journal" in path.name)
-            if not keep:
+            kind = "journal" if "journal" in path.name else "data"
+            if self._left not in ("all", kind):
                 content = self._synced.get(path.stat().st_ino, b"")
                 with path.open("r+b") as file:
                     file.truncate(0)

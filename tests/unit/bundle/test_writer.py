@@ -605,7 +605,7 @@ def left_by(target: Path, made: MadeBundle) -> None:
         put(writer, made.layout, made.contents)
 
 
-@pytest.mark.parametrize("left", ["all", "synced", "journal"])
+@pytest.mark.parametrize("left", ["all", "synced", "journal", "data"])
 class TestCrashes:
     def test_at_every_step_of_a_run(self, target: Path, left: Left) -> None:
         """After a crash at any step of an export, the same command makes the same bytes."""
@@ -636,15 +636,16 @@ class TestCrashes:
             pass
         assert target.read_bytes() == made.data
 
-    @pytest.mark.parametrize("name", ["turned round", "longer front", "one gone"])
+    @pytest.mark.parametrize("name", ["turned round", "longer front", "one gone", "all new"])
     def test_at_every_step_of_a_move(self, target: Path, left: Left, name: str) -> None:
         """After a crash while blobs are moved, the run to either layout makes its bytes."""
         left_by(target, OLD)
         new = PLANS[name]
 
         def work() -> None:
-            with opened(target) as writer:
+            with BundleWriter.open(target, overwrite=False, run=Run(), clock=hurried()) as writer:
                 writer.begin(new.layout)
+                put(writer, new.layout, new.contents)
 
         for step in crash_points(work, target.parent, left):
             then = (new, OLD)[step % 2]

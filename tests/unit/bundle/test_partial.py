@@ -1,0 +1,173 @@
+"""The unfinished file, its syncs, and what one crash-safe step of it relies on."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from airgap.bundle.journal import Holdings, Journal
+from airgap.bundle.partial import PartialFile
+from airgap.bundle.placement import Extent
+from airgap.bundle.sync import Syncer
+from airgap.errors import ConflictError, SettingsError, StorageError
+from airgap.oci.digest import Digest
+
+
+@pytest.fixture
+def file(tmp_path: Path):
+    """An open partial file."""
+    made = PartialFile(tmp_path / "x.tar", overwrite=False)
+    yield made
+    made.close()
+
+
+def extent(text: bytes, offset: int) -> Extent:
+    return Extent(Digest.of(text), offset, len(text))
+
+
+@pytest.mark.parametrize("target", [0, 3, 7, 10, 13, 17, 40])
+def test_copy_onto_itself(file: PartialFile, monkeypatch, target: int) -> None:
+    """Bytes that move by less than their length arrive unharmed in either direction."""
+    monkeypatch.setattr("airgap.bundle.partial.CHUNK_SIZE", 4)
+    text = b"abcdefghijklmnopqrstuvwxy"
+    file.write(text, 10)
+    file.copy(10, len(text), target)
+    assert b"".join(file.chunks(target, len(text))) == text
+
+
+def test_copy_of_what_is_not_there(file: PartialFile) -> None:
+    """Reading behind the end gives less than was asked for."""
+    file.write(b"abc", 0)
+    assert b"".join(file.chunks(1, 100)) == b"bc"
+
+
+def test_without_locks(tmp_path: Path, monkeypatch) -> None:
+    """On a file system without locks the file opens all the same and says that it has none."""
+
+    def cannot(_: int) -> bool:
+        raise OSError(errno.ENOLCK, "no locks")
+
+    monkeypatch.setattr("airgap.content.posix.lock", cannot)
+    file = PartialFile(tmp_path / "x.tar", overwrite=False)
+    assert not file.is_locked
+    file.close()
+
+
+def test_renamed_while_waiting(tmp_path: Path, monkeypatch) -> None:
+    """A lock on a file that was finished meanwhile is not a lock on the bundle."""
+    target = tmp_path / "x.tar"
+
+    def finished(_: int) -> bool:
+        monkeypatch.undo()
+        target.with_name("x.tar.partial").rename(target)
+        return True
+
+    monkeypatch.setattr("airgap.content.posix.lock", finished)
+    with pytest.raises(ConflictError):
+        PartialFile(target, overwrite=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.tar"]
+
+
+def test_name_taken_meanwhile(file: PartialFile) -> None:
+    """A file that appears under the final name in the meantime is not replaced."""
+    file.write(b"bundle", 0)
+    file.target.write_bytes(b"other")
+    with pytest.raises(ConflictError):
+        file.publish()
+    assert file.target.read_bytes() == b"other"
+
+
+def test_folder_appears_meanwhile(file: PartialFile) -> None:
+    """A folder that appears under the final name is not replaced either."""
+    file.target.mkdir()
+    with pytest.raises(SettingsError):
+        file.publish()
+
+
+def test_link_in_the_way(tmp_path: Path) -> None:
+    """A partial name that is a link is not followed: it could lead to any file."""
+    (tmp_path / "precious").write_bytes(b"precious")
+    (tmp_path / "x.tar.partial").symlink_to(tmp_path / "precious")
+    with pytest.raises(StorageError):
+        PartialFile(tmp_path / "x.tar", overwrite=False)
+    assert (tmp_path / "precious").read_bytes() == b"precious"
+
+
+def test_slow_reservation_is_given_up(file: PartialFile, monkeypatch) -> None:
+    """Where reserving takes long, as when it fills with zeros, only two slices of it are done."""
+    done: list[int] = []
+    monkeypatch.setattr(os, "posix_fallocate", lambda _, offset, size: done.append(offset + size))
+    monkeypatch.setattr("airgap.bundle.partial._SLICE", 1000)
+    monkeypatch.setattr("airgap.bundle.partial._QUICK", -1.0)
+    file.reserve(10_000)
+    assert done == [1000, 2000]
+    monkeypatch.setattr("airgap.bundle.partial._QUICK", 60.0)
+    file.reserve(9_999)
+    assert done[-1] == 9_999
+
+
+def test_commit_during_a_sync_is_not_durable(file: PartialFile) -> None:
+    """A blob that is committed while a sync runs counts as durable after the next one only."""
+    journal = Journal(file.journal, file.inode, Holdings())
+    syncer = Syncer(file, journal, clock=lambda: 0.0)
+    before, during = extent(b"before", 0), extent(b"during", 10)
+    real, durable = file.sync, []
+
+    def sync() -> None:
+        if not durable:
+            syncer.commit(during)
+        real()
+        durable.append(set(journal.holdings.durable))
+
+    file.sync = sync  # type: ignore[method-assign]  # the file itself is real
+    syncer.commit(before)
+    syncer._sync()
+    assert journal.holdings.durable == {before.digest}
+    syncer.close()
+    assert journal.holdings.durable == {before.digest, during.digest}
+    journal.close()
+
+
+def test_taken_back_during_a_sync(file: PartialFile) -> None:
+    """A beginning that is thrown away while a sync runs is not recorded after it."""
+    journal = Journal(file.journal, file.inode, Holdings())
+    syncer = Syncer(file, journal, clock=lambda: 0.0)
+    begun = extent(b"begun", 0)
+    real = file.sync
+
+    def sync() -> None:
+        syncer.forget(begun.digest)
+        real()
+
+    file.sync = sync  # type: ignore[method-assign]  # the file itself is real
+    syncer.advance(begun)
+    syncer.close()
+    assert journal.holdings.begun == {}
+    journal.close()
+
+
+@pytest.mark.parametrize(("size", "seconds"), [(64 * 1024 * 1024, 0.0), (1, 1.0)])
+def test_synced_in_time(file: PartialFile, size: int, seconds: float) -> None:
+    """The file is synced in the background after 64 MiB or a second, and not before."""
+    now = [0.0]
+    journal = Journal(file.journal, file.inode, Holdings())
+    syncer = Syncer(file, journal, clock=lambda: now[0])
+    synced = threading.Event()
+    real = file.sync
+
+    def sync() -> None:
+        real()
+        synced.set()
+
+    file.sync = sync  # type: ignore[method-assign]  # the file itself is real
+    syncer.note(size - 1)
+    now[0] = seconds
+    assert not synced.is_set()
+    syncer.note(1)
+    assert synced.wait(10)
+    syncer.close()
+    journal.close()

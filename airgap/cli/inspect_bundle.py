@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
@@ -21,8 +22,18 @@ from airgap.cli.omissions import omission_text
 from airgap.cli.options import FILE, OutputFlags, output_options
 from airgap.cli.session import Session
 from airgap.cli.visible import count_text, size_text
+from airgap.oci import mediatype
 
 COMMAND = "inspect bundle"
+
+
+@dataclass(frozen=True, slots=True)
+class InspectResult:
+    """What a bundle carries, for JSON (docs/json-output.md)."""
+
+    path: str
+    size: int
+    summary: BundleSummary
 
 
 class InspectFlags(OutputFlags):
@@ -43,13 +54,13 @@ def inspect_bundle(invocation: Invocation, **flags: Unpack[InspectFlags]) -> Non
     session = Session(invocation, flags, command=COMMAND)
     with session.run(), open_bundle(flags["bundle"]) as reader:
         summary = summarize(reader.catalog, reader.documents, reader.read_config)
-        path, size = reader.name, reader.size
-    result = {"path": path, "size": size, "summary": summary}
-    invocation.show_result(COMMAND, result, lambda: summary_lines(summary, path, size))
+        result = InspectResult(reader.name, reader.size, summary)
+    invocation.show_result(COMMAND, result, lambda: result_lines(result))
 
 
-def summary_lines(summary: BundleSummary, path: str, size: int) -> Iterator[str]:
+def result_lines(result: InspectResult) -> Iterator[str]:
     """A summary for people."""
+    summary, path, size = result.summary, result.path, result.size
     images, blobs = count_text(len(summary.images), "image"), count_text(summary.blobs, "blob")
     manifests = count_text(summary.manifests, "manifest")
     yield f"{path}: {size_text(size)}; {images}, {manifests}, {blobs}"
@@ -93,7 +104,9 @@ def _platform_line(row: PlatformSummary, image: ImageSummary) -> str:
 
 
 def _referrer_line(row: ReferrerSummary, subject: str) -> str:
-    what = f"{row.kind} ({row.artifact_type})" if row.artifact_type else row.kind
+    # The type of an image's config says nothing: buildkit's attestations have it.
+    is_told = row.artifact_type and row.artifact_type != mediatype.OCI_CONFIG
+    what = f"{row.kind} ({row.artifact_type})" if is_told else row.kind
     of = f" of {subject}" if subject else ""
     tag = f" as {row.tag}" if row.tag else ""
     return f"  {what}{of}{tag}  {size_text(row.size)}  {row.digest}"

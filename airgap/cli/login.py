@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from typing import Unpack
 
 import click
@@ -15,6 +16,22 @@ from airgap.oci.reference import DEFAULT_REGISTRY, is_registry
 from airgap.registry.credentials import Credential
 
 _MAX_PASSWORD = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LoginResult:
+    """Who is logged in where, for JSON (docs/json-output.md)."""
+
+    registry: str
+    username: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogoutResult:
+    """Whose credentials are gone, for JSON (docs/json-output.md)."""
+
+    registry: str
+    was_known: bool
 
 
 class LoginFlags(NetworkFlags):
@@ -52,9 +69,9 @@ def login(invocation: Invocation, **flags: Unpack[LoginFlags]) -> None:
     with session.run() as run, session.client(run) as client:
         client.check_login(registry, credential)
         session.credentials().store(registry, credential)
-    result = {"registry": registry, "username": credential.username}
+    result = LoginResult(registry, credential.username)
     invocation.show_result(
-        "login", result, lambda: [f"logged in to {registry} as {credential.username}"]
+        "login", result, lambda: [f"logged in to {result.registry} as {result.username}"]
     )
 
 
@@ -66,12 +83,9 @@ def logout(invocation: Invocation, **flags: Unpack[LogoutFlags]) -> None:
     """Forget the credentials of the registry HOST (default: docker.io)."""
     session = Session(invocation, flags, command="logout")
     registry = _registry(flags["host"])
-    was_known = session.credentials().erase(registry)
-    invocation.show_result(
-        "logout",
-        {"registry": registry, "was_known": was_known},
-        lambda: [f"logged out of {registry}" if was_known else f"not logged in to {registry}"],
-    )
+    result = LogoutResult(registry, session.credentials().erase(registry))
+    said = "logged out of" if result.was_known else "not logged in to"
+    invocation.show_result("logout", result, lambda: [f"{said} {registry}"])
 
 
 def _registry(host: str) -> str:

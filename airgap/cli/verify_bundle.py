@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
 import click
 
 from airgap.bundle.check import check_bundle
-from airgap.bundle.finding import CheckReport, Finding
+from airgap.bundle.finding import Finding
 from airgap.bundle.reader import open_bundle
 from airgap.cli.invocation import Invocation
 from airgap.cli.options import FILE, OutputFlags, expect_option, jobs_option, output_options
@@ -36,6 +37,21 @@ _ERRORS: dict[ExitCode, type[AirgapError]] = {
     ExitCode.INCOMPLETE: IncompleteBundleError,
     ExitCode.STORAGE: StorageError,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyResult:
+    """What a check found, for JSON (docs/json-output.md)."""
+
+    path: str
+    bundle_id: Digest | None
+    size: int
+    images: int
+    manifests: int
+    blobs: int
+    bytes_checked: int
+    seconds: float
+    findings: tuple[Finding, ...]
 
 
 class VerifyFlags(OutputFlags):
@@ -67,7 +83,18 @@ def verify_bundle(invocation: Invocation, **flags: Unpack[VerifyFlags]) -> None:
             _refuse_another(flags["bundle"], expected)
         report = check_bundle(flags["bundle"], run=run, jobs=session.settings.jobs)
     seconds = time.monotonic() - started
-    invocation.show_result(COMMAND, _result(report, seconds), lambda: _lines(report, seconds))
+    result = VerifyResult(
+        report.name,
+        report.bundle_id,
+        report.size,
+        report.images,
+        report.manifests,
+        report.blobs,
+        report.bytes_checked,
+        seconds,
+        report.findings,
+    )
+    invocation.show_result(COMMAND, result, lambda: _lines(result))
     if report.findings:
         count = count_text(len(report.findings), "problem")
         raise _ERRORS[report.exit_code](
@@ -88,30 +115,16 @@ def _refuse_another(path: Path, expected: Digest) -> None:
     check_expected(found, expected)
 
 
-def _result(report: CheckReport, seconds: float) -> dict[str, object]:
-    return {
-        "path": report.name,
-        "bundle_id": report.bundle_id,
-        "size": report.size,
-        "images": report.images,
-        "manifests": report.manifests,
-        "blobs": report.blobs,
-        "bytes_checked": report.bytes_checked,
-        "seconds": seconds,
-        "findings": report.findings,
-    }
-
-
-def _lines(report: CheckReport, seconds: float) -> Iterator[str]:
-    for finding in report.findings:
+def _lines(result: VerifyResult) -> Iterator[str]:
+    for finding in result.findings:
         yield from _finding_lines(finding)
-    images, blobs = count_text(report.images, "image"), count_text(report.blobs, "blob")
-    manifests = count_text(report.manifests, "manifest")
-    state = count_text(len(report.findings), "problem") if report.findings else "whole"
-    yield f"{report.name}: {state}; {images}, {manifests}, {blobs}"
-    yield f"checked {speed_text(report.bytes_checked, seconds)}"
-    if report.bundle_id is not None:
-        yield f"bundle id: {report.bundle_id}"
+    images, blobs = count_text(result.images, "image"), count_text(result.blobs, "blob")
+    manifests = count_text(result.manifests, "manifest")
+    state = count_text(len(result.findings), "problem") if result.findings else "whole"
+    yield f"{result.path}: {state}; {images}, {manifests}, {blobs}"
+    yield f"checked {speed_text(result.bytes_checked, result.seconds)}"
+    if result.bundle_id is not None:
+        yield f"bundle id: {result.bundle_id}"
 
 
 def _finding_lines(finding: Finding) -> Iterator[str]:

@@ -545,7 +545,10 @@ PLANS = {
     "one more": bundle_of([b"new" * 900, *LAYERS]),
     "turned round": bundle_of(LAYERS[::-1]),
     "longer front": bundle_of(LAYERS, name="example.com/" + "long/" * 40 + "name:1"),
-    "all new": bundle_of([random.Random(-n).randbytes(600 * n) for n in range(1, 5)]),
+    "all new": bundle_of(
+        [random.Random(-n).randbytes(600 * n) for n in range(1, 5)],
+        name="example.com/" + "long/" * 40 + "name:1",
+    ),
 }
 
 
@@ -648,7 +651,7 @@ class TestCrashes:
                 put(writer, new.layout, new.contents)
 
         for step in crash_points(work, target.parent, left):
-            then = (new, OLD)[step % 2]
+            then = new if left in ("all", "synced") else OLD
             write(target, then)
             assert target.read_bytes() == then.data, f"after step {step}"
             left_by(target, OLD)

@@ -10,6 +10,13 @@ _PIECE = 256 * 1024
 """What is handed to the socket at once: its timeout counts for all of it."""
 
 
+class BodyFailedError(Exception):
+    """The source of a body failed; what it raised is in `UploadBody.failure`.
+
+    Some errors that a source may raise mean to the library that the server hung up.
+    """
+
+
 class UploadBody(Iterator[memoryview]):
     """Gives at most a number of bytes of some chunks; what is left stays for the next body.
 
@@ -27,7 +34,7 @@ class UploadBody(Iterator[memoryview]):
         self._rest = memoryview(b"")
         self._left = 0
         self.taken = 0
-        self.failure: BaseException | None = None
+        self.failure: Exception | None = None
 
     def allow(self, count: int) -> None:
         """Let the next body have that many bytes."""
@@ -42,7 +49,7 @@ class UploadBody(Iterator[memoryview]):
         """The next piece.
 
         Raises:
-            Exception: What the source raises.
+            BodyFailedError: The source failed.
         """
         if self._left <= 0:
             raise StopIteration
@@ -52,9 +59,9 @@ class UploadBody(Iterator[memoryview]):
                 self._rest = memoryview(next(self._chunks))
             except StopIteration:
                 raise
-            except BaseException as error:
+            except Exception as error:
                 self.failure = error
-                raise
+                raise BodyFailedError from error
         piece = self._rest[: min(_PIECE, self._left)]
         self._rest = self._rest[len(piece) :]
         self._left -= len(piece)

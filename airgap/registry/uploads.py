@@ -34,7 +34,7 @@ from airgap.registry.mounts import (
 from airgap.registry.response import Response
 from airgap.registry.retry import TransientError
 from airgap.registry.transport import Request
-from airgap.registry.upload_body import UploadBody
+from airgap.registry.upload_body import BodyFailedError, UploadBody
 
 CHUNK_LENGTH = 64 * 1024 * 1024
 """How long the chunks of a chunked upload are; they are streamed, never held."""
@@ -316,15 +316,11 @@ class Upload:
             response = channel.ask(
                 Request(method, all_headers, body), url, access=self._access, what=self._what
             )
-        except (TransientError, AirgapError):
-            if body.failure is not None:
-                raise body.failure from None
-            raise
+        except BodyFailedError:
+            assert body.failure is not None
+            raise body.failure from None
         finally:
             self._sent = max(self._sent, begin + body.taken)
-        if body.failure is not None:
-            response.close()
-            raise body.failure
         if response.status != 401:
             return response
         if self._renewed_at == self._reached:

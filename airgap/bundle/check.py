@@ -10,6 +10,7 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -154,21 +155,29 @@ class _Check:
         head = members.header(name, extent.length)
         start = extent.offset - len(head)
         fill = members.padding(extent.length)
-        try:
-            with storage_errors(self._name):
-                self._compare_header(head, start, name)
-                if extent.digest not in self._found.hashed:
-                    self._hash(extent, buffer)
-                actual = read_at(self._fd, len(fill), extent.end)
+        with self._about(extent):
+            self._compare_header(head, start, name)
+        if extent.digest not in self._found.hashed:
+            with self._about(extent):
+                self._hash(extent, buffer)
+        with self._about(extent):
+            actual = read_at(self._fd, len(fill), extent.end)
             if actual != fill[: len(actual)]:
                 text = f"{self._name}: what fills the block behind {name} is not zeros"
                 self._findings.append(Finding("structure", text, None, None, extent.end, len(fill)))
+        return len(head) + extent.length + len(fill)
+
+    @contextmanager
+    def _about(self, extent: Extent) -> Iterator[None]:
+        """Turn what goes wrong inside into a finding about one extent."""
+        try:
+            with storage_errors(self._name):
+                yield
         except CancelledError:
             raise
         except AirgapError as error:
             finding = Finding.of(error)
             self._add(finding.kind, finding.message, digest=extent.digest, extent=extent)
-        return len(head) + extent.length + len(fill)
 
     def _compare_header(self, expected: bytes, start: int, name: str) -> None:
         actual = read_at(self._fd, len(expected), max(0, start))

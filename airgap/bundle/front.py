@@ -258,7 +258,9 @@ def take_header(tape: Tape, name: str, size: int) -> None:
         refuse_member(block, tape.upto, expected=name, where=f"{tape.name} at byte {start}")
     if tape.take(len(expected) - members.BLOCK, what=name) != expected[members.BLOCK :]:
         raise BundleFormatError(
-            f"{tape.name}: the header of {name} at byte {start} is damaged", origin="bundle"
+            f"{tape.name}: the header of {name} at byte {start} is damaged",
+            hint=DAMAGED,
+            origin="bundle",
         )
 
 
@@ -274,6 +276,7 @@ def take_padding(tape: Tape, name: str, size: int) -> None:
     if tape.take(len(expected), what=name) != expected:
         raise BundleFormatError(
             f"{tape.name}: what fills the block behind {name} at byte {start} is not zeros",
+            hint=DAMAGED,
             origin="bundle",
         )
 

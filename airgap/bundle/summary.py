@@ -123,7 +123,7 @@ class BundleSummary:
         manifests: How many manifests and indexes it holds.
         blobs: How many configs and layers it holds.
         content_size: The bytes of all of these, each counted once.
-        unshared_size: What the images would take if none shared anything with another.
+        saved_size: How many more bytes the images would take if none shared with another.
         referrers: How many referrers of each kind it holds, each counted once.
         omitted: All that is left out.
     """
@@ -133,7 +133,7 @@ class BundleSummary:
     manifests: int
     blobs: int
     content_size: int
-    unshared_size: int
+    saved_size: int
     referrers: Mapping[ReferrerKind, int]
     omitted: tuple[Omission, ...]
 
@@ -159,7 +159,7 @@ def summarize(
         len(catalog.manifests),
         len(catalog.blobs),
         sum(sizes.values()),
-        sum({image.digest: image.size for image in images}.values()),
+        summarizer.saved(),
         dict(sorted(Counter(by_digest.values()).items())),
         catalog.omitted,
     )
@@ -199,6 +199,10 @@ class _Summarizer:
         roots = {image.digest for image in catalog.images}
         self._reach = {root: closure.reachable([root], documents) for root in roots}
         self._users = Counter(digest for reach in self._reach.values() for digest in reach)
+
+    def saved(self) -> int:
+        """How many bytes are there once and wanted by several images."""
+        return sum((users - 1) * self._sizes.get(d, 0) for d, users in self._users.items())
 
     def image(self, image: CatalogImage) -> ImageSummary:
         """Say what stands behind one name."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+import tarfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,7 +17,7 @@ from airgap.bundle.layout import Layout, plan_layout
 from airgap.oci import mediatype
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
-from airgap.oci.manifest import Document
+from airgap.oci.manifest import Document, parse_manifest
 from airgap.oci.reference import Reference
 from tests.support import builders
 from tests.support.builders import Content
@@ -101,16 +104,30 @@ def assemble(
     images: Iterable[CatalogImage],
     referrers: Iterable[CatalogReferrer] = (),
     omitted: Iterable[Omission] = (),
+    absent: Iterable[tuple[Digest, int]] = (),
 ) -> MadeBundle:
-    """A bundle of exactly these parts, whether they fit each other or not."""
+    """A bundle of exactly these parts, whether they fit each other or not.
+
+    What is absent is in the catalog, and the bytes of the file are not for the making here.
+    """
     catalog = Catalog.build(
         images=images,
         referrers=referrers,
         manifests=[document.descriptor for document in documents.values()],
-        blobs=[(digest, len(data)) for digest, data in contents.items()],
+        blobs=[(digest, len(data)) for digest, data in contents.items()] + list(absent),
         omitted=omitted,
     )
     return MadeBundle(plan_layout(catalog, documents), documents, contents)
+
+
+def parse(raw: bytes, media_type: str = mediatype.OCI_MANIFEST) -> Document:
+    """Any manifest."""
+    return parse_manifest(raw, media_type)
+
+
+def named(name: str, document: Document) -> CatalogImage:
+    """A name for a manifest."""
+    return CatalogImage(Reference.parse(name), document.descriptor.digest)
 
 
 def make_bundle(*, layer_size: int = 700) -> MadeBundle:
@@ -159,6 +176,38 @@ def tiny_bundle(
     return bundle.build()
 
 
+def unpack(data: bytes) -> dict[str, bytes]:
+    """The members of a bundle, read by Python's own tarfile."""
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        return {info.name: tar.extractfile(info).read() for info in tar}
+
+
+def pack(parts: Iterable[tuple[str, bytes]]) -> bytes:
+    """A tar of members in the form that bundles have."""
+    return b"".join(member(name, content) for name, content in parts) + members.END
+
+
+def dumps(value: object) -> bytes:
+    """Any JSON, in the form that airgap writes."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode(errors="surrogatepass")
+
+
+def change_field(raw: bytes, number: int, value: object) -> bytes:
+    """A document with one of its values, counted from the front, replaced by another."""
+    document = json.loads(raw)
+    places: list[tuple[Any, Any]] = []
+    waiting = [document]
+    while waiting:
+        current = waiting.pop()
+        keys = current.keys() if isinstance(current, dict) else range(len(current))
+        places += [(current, key) for key in keys]
+        waiting += [current[key] for key in keys if isinstance(current[key], dict | list)]
+    holder, key = places[number % len(places)]
+    holder[key] = value
+    return dumps(document)
+
+
 def flip(data: bytes, offset: int, bit: int = 0) -> bytes:
     """The bytes with one bit turned over."""
     return data[:offset] + bytes([data[offset] ^ (1 << bit)]) + data[offset + 1 :]
@@ -172,7 +221,9 @@ def replace(data: bytes, offset: int, new: bytes) -> bytes:
 def member(name: str, content: bytes = b"", *, kind: bytes = b"0") -> bytes:
     """A whole member, of any type."""
     head = members.header(name, len(content))
-    return reheader(head, {156: kind}) + content + members.padding(len(content))
+    if kind != b"0":
+        head = reheader(head, {156: kind})
+    return head + content + members.padding(len(content))
 
 
 def reheader(block: bytes, changes: dict[int, bytes]) -> bytes:

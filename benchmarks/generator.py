@@ -184,6 +184,9 @@ class Handler(BaseHTTPRequestHandler):
         size = taken or (held.size if isinstance(held, Repeated) else len(held or b""))
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         start = int(asked[1]) if asked else 0
+        if asked and start >= size:
+            self._answer(416, headers={"Content-Range": f"bytes */{size}"})
+            return
         self.send_response(206 if asked else 200)
         if asked:
             self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")

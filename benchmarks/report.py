@@ -74,7 +74,7 @@ def ratio_row(
     """A requirement on the ratio of two medians; the least and most of any round stand beside."""
     allowed = f"{limit:g} {TIMES}"
     if theirs not in results:
-        return Row(work, f"{theirs} is not installed", allowed, None)
+        return Row(work, f"{theirs} did not take part", allowed, None)
     one, other = results[ours], results[theirs]
     ratio = getattr(one, what) / getattr(other, what)
     each = [

@@ -28,7 +28,7 @@ PARTS: dict[str, Callable[[Options], report.Section]] = {
 def main(arguments: list[str]) -> int:
     """Run the parts that were asked for; 1 if a requirement does not hold."""
     given = _parser().parse_args(arguments)
-    parts = list(PARTS) if "all" in given.parts or not given.parts else given.parts
+    parts = list(PARTS) if "all" in given.parts else given.parts
     with tempfile.TemporaryDirectory(prefix="airgap-benchmark-") as temporary:
         work = (given.work or Path(temporary)).resolve()
         work.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, "all"], default=[])
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, "all"], default="all")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each contestant")
     parser.add_argument("--jobs", type=int, default=4, help="of airgap; threads of the floor")
     parser.add_argument("--megabytes", type=int, default=720, help="size of the own corpus")

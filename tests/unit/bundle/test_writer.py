@@ -546,10 +546,11 @@ PLANS = {
     "turned round": bundle_of(LAYERS[::-1]),
     "longer front": bundle_of(LAYERS, name="example.com/" + "long/" * 40 + "name:1"),
     "all new": bundle_of(
-        [random.Random(-n).randbytes(600 * n) for n in range(1, 5)],
-        name="example.com/" + "long/" * 40 + "name:1",
+        # so many that its front reaches over the old blobs
+        [random.Random(-n).randbytes(600) for n in range(1, 13)]
     ),
 }
+assert len(PLANS["all new"].layout.front) > OLD.layout.blobs[1].offset
 
 
 class TestOtherPlans:

@@ -98,15 +98,8 @@ class Content:
     @property
     def entry(self) -> Descriptor:
         """What an index lists for it."""
-        own = self.descriptor
-        return Descriptor(
-            own.media_type,
-            own.digest,
-            own.size,
-            self.platform,
-            own.artifact_type,
-            dict(self.entry_annotations),
-        )
+        annotations = dict(self.entry_annotations)
+        return replace(self.descriptor, platform=self.platform, annotations=annotations)
 
     def walk(self) -> Iterator[Content]:
         """All contents in the order in which they can be pushed: children first."""

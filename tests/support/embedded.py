@@ -236,7 +236,7 @@ class EmbeddedRegistry:
             request.method,
             request.path,
             request.query_string,
-            dict(request.headers),
+            request.headers,
             request.content_length,
         )
         self.seen.append(seen)

@@ -1,0 +1,125 @@
+"""The embedded registry lists tags, repositories and referrers."""
+
+from __future__ import annotations
+
+import pytest
+
+from airgap.oci import mediatype
+from airgap.oci.digest import Digest
+from airgap.server.settings import RegistrySettings
+from tests.support import builders
+from tests.support.builders import push, push_blob
+from tests.support.embedded import EmbeddedRegistry
+from tests.support.wire import Wire
+
+NAME = "team/app"
+
+
+@pytest.fixture(params=["memory", "folder"])
+def registry(request, tmp_path):
+    folder = tmp_path / "data" if request.param == "folder" else None
+    with EmbeddedRegistry(folder=folder) as registry:
+        yield registry
+
+
+@pytest.fixture
+def store(registry):
+    return registry.repository(NAME)
+
+
+@pytest.fixture
+def wire(registry):
+    with Wire(registry.host) as wire:
+        yield wire
+
+
+def serving(**switches):
+    """A registry in memory with switches."""
+    return EmbeddedRegistry(settings=RegistrySettings(**switches))
+
+
+def test_tags_are_listed_by_pages(store, wire):
+    """Following the links gives every tag once, in lexical order."""
+    tags = sorted(f"v{number}" for number in range(25))
+    for tag in tags:
+        push(store, builders.index([]), tag=tag)
+    assert wire.ask("GET", f"/v2/{NAME}/tags/list", status=200).json == {"name": NAME, "tags": tags}
+    path, got, pages = f"/v2/{NAME}/tags/list?n=10", [], 0
+    while path and pages < 10:
+        answer = wire.ask("GET", path, status=200)
+        got += answer.json["tags"]
+        pages += 1
+        link = answer.headers.get("Link")
+        path = link.partition("<")[2].partition(">")[0] if link else None
+    assert (got, pages) == (tags, 3)
+    answer = wire.ask("GET", f"/v2/{NAME}/tags/list?n=0", status=200)
+    assert (answer.json["tags"], answer.headers.get("Link")) == ([], None)
+    answer = wire.ask("GET", f"/v2/{NAME}/tags/list?n=2&last=v10x", status=200)
+    assert answer.json["tags"] == ["v11", "v12"]
+    wire.ask("GET", f"/v2/{NAME}/tags/list?n=x", status=400)
+
+
+def test_repositories_are_listed_by_pages(registry, wire):
+    """The catalog has the same pages as tags have."""
+    for name in ("b", "a/x", "c"):
+        push(registry.repository(name), builders.index([]))
+    assert wire.ask("GET", "/v2/_catalog").json == {"repositories": ["a/x", "b", "c"]}
+    answer = wire.ask("GET", "/v2/_catalog?n=2")
+    assert answer.json == {"repositories": ["a/x", "b"]}
+    assert answer.headers["Link"] == '</v2/_catalog?n=2&last=b>; rel="next"'
+
+
+def test_referrers_are_listed_and_filtered(store, wire):
+    """The list is an index; a filter is applied and said; an unknown digest has none."""
+    content = push(store, builders.image())
+    sbom = push(store, builders.sbom(content.descriptor))
+    kind = "application/vnd.example.sig+json"
+    signature = push(store, builders.artifact(kind, subject=content.descriptor))
+    path = f"/v2/{NAME}/referrers/{content.digest}"
+    answer = wire.ask("GET", path, status=200)
+    assert answer.headers["Content-Type"] == mediatype.OCI_INDEX
+    assert "OCI-Filters-Applied" not in answer.headers
+    found = {entry["digest"]: entry for entry in answer.json["manifests"]}
+    assert set(found) == {str(sbom.digest), str(signature.digest)}
+    assert found[str(sbom.digest)]["annotations"] == dict(sbom.document.annotations)
+    filtered = wire.ask("GET", f"{path}?artifactType={kind.replace('+', '%2B')}", status=200)
+    assert filtered.headers["OCI-Filters-Applied"] == "artifactType"
+    assert [entry["digest"] for entry in filtered.json["manifests"]] == [str(signature.digest)]
+    empty = wire.ask("GET", f"/v2/{NAME}/referrers/{Digest.of(b'')}", status=200)
+    assert empty.json["manifests"] == []
+
+
+def test_the_referrers_api_can_be_switched_off():
+    """Without it there is a 404 and no OCI-Subject, as with older registries."""
+    with serving(referrers=False) as registry, Wire(registry.host) as wire:
+        store = registry.repository(NAME)
+        content = push(store, builders.image())
+        referrer = builders.sbom(content.descriptor)
+        for found in referrer.blobs:
+            push_blob(store, found)
+        answer = wire.ask(
+            "PUT", f"/v2/{NAME}/manifests/{referrer.digest}", referrer.raw, status=201
+        )
+        assert "OCI-Subject" not in answer.headers
+        wire.ask("GET", f"/v2/{NAME}/referrers/{content.digest}", status=404)
+
+
+def test_referrers_come_by_pages_where_that_is_wanted():
+    """Following the links gives every referrer once, with the filter kept."""
+    with serving(referrers_page=2) as registry, Wire(registry.host) as wire:
+        store = registry.repository(NAME)
+        content = push(store, builders.image())
+        pushed = {
+            str(push(store, builders.sbom(content.descriptor, seed=n)).digest) for n in range(5)
+        }
+        path, got = f"/v2/{NAME}/referrers/{content.digest}?artifactType={builders.SPDX}", []
+        for _ in range(4):
+            answer = wire.ask("GET", path.replace("+", "%2B"), status=200)
+            assert answer.headers["OCI-Filters-Applied"] == "artifactType"
+            got += [entry["digest"] for entry in answer.json["manifests"]]
+            link = answer.headers.get("Link")
+            if link is None:
+                break
+            path = link.partition("<")[2].partition(">")[0]
+        assert len(got) == 5
+        assert set(got) == pushed

@@ -17,8 +17,9 @@ from airgap.bundle.catalog import (
     Omission,
     OmissionReason,
 )
+from airgap.bundle.closure import successors
 from airgap.bundle.engines import runnable_manifests
-from airgap.errors import AirgapError, ConflictError, ContentNotFoundError
+from airgap.errors import AirgapError, ConflictError, ContentNotFoundError, SizeMismatchError
 from airgap.oci import mediatype
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -97,14 +98,19 @@ def select_export(
     """
     failed = list(resolution.failed)
     closures: dict[Reference, _Closure] = {}
+    sizes = {d: document.descriptor.size for d, document in resolution.documents.items()}
     for reference, digest in sorted(resolution.roots, key=lambda root: (root[0].tagged, root[1])):
         closure = _Walk(resolution, selection, lost or {}, reference.name).walk(digest)
         if closure.error is None:
             closure.error = _platform_error(reference, closure, selection)
+        if closure.error is None:
+            closure.error = _size_error(reference, closure, sizes)
         if closure.error is not None:
             failed.append((reference, closure.error))
         else:
             closures[reference] = closure
+            for blob in closure.blobs.values():
+                sizes.setdefault(blob.digest, blob.size)
     return _merge(resolution, selection, closures, failed)
 
 
@@ -145,7 +151,7 @@ class _Walk:
         for blob in document.blobs():
             self._blob(blob, digest)
         for referrer in self._resolution.referrers.get((self._repository, digest), ()):
-            if self._follow(referrer.descriptor, digest):
+            if self._follow(referrer.descriptor, digest, as_blob=False):
                 self._closure.referrers.append(
                     CatalogReferrer(self._repository, digest, referrer.digest, referrer.tag)
                 )
@@ -160,13 +166,16 @@ class _Walk:
             if followed and entry.platform is not None and entry.platform.is_known:
                 self._closure.platforms.append(entry.platform)
 
-    def _follow(self, entry: Descriptor, parent: Digest) -> bool:
-        """Go on to a manifest that is named; False when it does not travel."""
+    def _follow(self, entry: Descriptor, parent: Digest, *, as_blob: bool = True) -> bool:
+        """Go on to a manifest that is named; False when it does not travel.
+
+        What only the blobs endpoint knows may be an entry of an index, but refers to nothing.
+        """
         document = self._resolution.documents.get(entry.digest)
         if document is not None:
             self._document(document)
             return True
-        if entry.digest in self._resolution.unreadable:
+        if as_blob and entry.digest in self._resolution.unreadable:
             self._blob(entry, parent)
             return True
         error = self._resolution.errors.get((self._repository, entry.digest))
@@ -207,6 +216,29 @@ def _platform_error(
                 hint="ask for platforms that every image of this run has",
                 origin="source",
             )
+    return None
+
+
+def _size_error(
+    reference: Reference, closure: _Closure, sizes: Mapping[Digest, int]
+) -> AirgapError | None:
+    """A size that is not the one that content has, or that another manifest says it has.
+
+    The bundle would be refused on the other side, where the source cannot be asked any more.
+    """
+    known = {blob.digest: blob.size for blob in closure.blobs.values()} | dict(sizes)
+    for document in closure.documents.values():
+        for needed in successors(document):
+            size = known.get(needed.digest, needed.size)
+            if size != needed.size:
+                return SizeMismatchError(
+                    f"{reference}: {needed.digest} has {size} bytes and {needed.size} by "
+                    f"{document.descriptor.digest}",
+                    expected=str(needed.size),
+                    actual=str(size),
+                    hint="one of the manifests that name it is wrong; it must be built again",
+                    origin="source",
+                )
     return None
 
 

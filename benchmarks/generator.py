@@ -75,8 +75,10 @@ class Content:
 
 
 def large_content(count: int, size: int) -> Content:
-    """One image of large layers."""
+    """One image of large layers; nothing at all if there are to be none."""
     content = Content()
+    if count == 0:
+        return content
     layers = []
     for number in range(count):
         blob = Repeated(f"{number} of {size}", size)

@@ -547,7 +547,7 @@ PLANS = {
     "longer front": bundle_of(LAYERS, name="example.com/" + "long/" * 40 + "name:1"),
     "all new": bundle_of(
         # so many that its front reaches over the old blobs
-        [random.Random(-n).randbytes(600) for n in range(1, 13)]
+        [random.Random(-n).randbytes(2000) for n in range(1, 13)]
     ),
 }
 assert len(PLANS["all new"].layout.front) > OLD.layout.blobs[1].offset

@@ -65,11 +65,13 @@ class Workers:
                 task()
             except BaseException as caught:  # noqa: BLE001 - raised again by finish()
                 error = caught
-                self.run.cancel.cancel()
             with self._changed:
                 self._running -= 1
                 self._error = self._error or error
                 self._changed.notify_all()
+            # Only now: what stops because of this error must not be taken for the cause.
+            if error is not None:
+                self.run.cancel.cancel()
 
     def _next(self) -> Task | None:
         with self._changed:

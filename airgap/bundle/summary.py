@@ -211,9 +211,9 @@ class _Summarizer:
         return ImageSummary(
             image.reference.tagged,
             image.digest,
-            _kind(document),
+            image_kind(document),
             document.descriptor.media_type,
-            document.artifact_type if _kind(document) == "artifact" else None,
+            document.artifact_type if image_kind(document) == "artifact" else None,
             tuple(self._platforms(document)),
             self._size(reach),
             self._size(digest for digest in reach if self._users[digest] > 1),
@@ -292,7 +292,8 @@ class _Summarizer:
         )
 
 
-def _kind(document: Document) -> ImageKind:
+def image_kind(document: Document) -> ImageKind:
+    """Whether an engine can run it, chooses from it by platform, or neither."""
     if isinstance(document, Index):
         return "index"
     return "image" if document.is_runnable else "artifact"

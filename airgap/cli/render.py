@@ -93,7 +93,7 @@ def partial_error(failed: Sequence[Failure], what: str) -> PartialError:
 
 
 def _image_line(image: PlannedImage) -> str:
-    platforms = ", ".join(str(platform) for platform in image.platforms) or "artifact"
+    platforms = ", ".join(str(platform) for platform in image.platforms) or image.kind
     name = image.reference.tagged
     return f"  {name}  {platforms}  {size_text(image.size)}  {image.digest}"
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from airgap.bundle.catalog import Omission
+from airgap.bundle.summary import ImageKind
 from airgap.errors import AirgapError
 from airgap.oci.digest import Digest
 from airgap.oci.platform import Platform
@@ -29,12 +30,14 @@ class PlannedImage:
     Attributes:
         reference: Its source name.
         digest: What the name stands for.
-        platforms: Those that travel; none for what no engine runs.
+        kind: Whether an engine can run it, chooses from it by platform, or neither.
+        platforms: Those that travel, as far as they are known without reading a config.
         size: The bytes of its manifests and blobs, shared ones included.
     """
 
     reference: Reference
     digest: Digest
+    kind: ImageKind
     platforms: tuple[Platform, ...]
     size: int
 

@@ -19,6 +19,7 @@ from airgap.bundle.catalog import (
 )
 from airgap.bundle.closure import successors
 from airgap.bundle.engines import runnable_manifests
+from airgap.bundle.summary import image_kind
 from airgap.errors import AirgapError, ConflictError, ContentNotFoundError, SizeMismatchError
 from airgap.oci import mediatype
 from airgap.oci.descriptor import Descriptor
@@ -316,8 +317,9 @@ def _named(
 def _planned(image: CatalogImage, closure: _Closure) -> PlannedImage:
     size = sum(d.descriptor.size for d in closure.documents.values())
     size += sum(blob.size for blob in closure.blobs.values())
+    kind = image_kind(closure.documents[image.digest])
     return PlannedImage(
-        image.reference, image.digest, tuple(dict.fromkeys(closure.platforms)), size
+        image.reference, image.digest, kind, tuple(dict.fromkeys(closure.platforms)), size
     )
 
 

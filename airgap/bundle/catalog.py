@@ -170,7 +170,8 @@ def check_version(value: Mapping[str, Any], *, what: str) -> None:
             hint=hint,
         )
     if not isinstance(requires, list) or requires:
-        names = ", ".join(str(name)[:60] for name in requires) if requires else "?"
+        named = requires if isinstance(requires, list) else [requires]
+        names = ", ".join(repr(name)[:60] for name in named[:5])
         raise BundleFormatError(
             f"the {what} requires what this airgap does not know: {names}", hint=hint
         )

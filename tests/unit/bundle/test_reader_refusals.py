@@ -294,10 +294,16 @@ def test_a_newer_format_is_refused_as_such(tmp_path: Path) -> None:
     assert "newer" in error.hint
 
 
-def test_an_unknown_requirement_is_refused_by_name(tmp_path: Path) -> None:
-    """What a reader must know and does not is named."""
-    error = refusal(tmp_path, with_catalog(lambda value: value.update(requires=["deltas"])))
-    assert "deltas" in error.message
+@pytest.mark.parametrize(
+    ("requires", "shown"), [(["deltas"], "deltas"), (["a\nb"], r"a\nb"), (True, "True"), ({}, "{}")]
+)
+def test_an_unknown_requirement_is_refused_by_name(
+    tmp_path: Path, requires: object, shown: str
+) -> None:
+    """What a reader must know and does not is named, whatever form it has."""
+    error = refusal(tmp_path, with_catalog(lambda value: value.update(requires=requires)))
+    assert error.exit_code == 22
+    assert shown in error.message
 
 
 def test_a_changed_catalog_does_not_match_its_placement(tmp_path: Path) -> None:

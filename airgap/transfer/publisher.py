@@ -80,6 +80,7 @@ class Publisher:
         self._kept: dict[str, set[str]] = {}
         self._failed: dict[Target, AirgapError] = {}
         self._named: dict[Target, Digest] = {}
+        self._present: set[Target] = set()
         self._wanted = _wants(self._publications)
         self._notes: list[str] = []
 
@@ -99,13 +100,17 @@ class Publisher:
         Raises:
             ConflictError: A tag names another digest, and that is not to be changed.
         """
-        plan = [(p.target, tag, digest) for p in self._publications for tag, digest in _tags(p)]
+        plan = [
+            (publication.target, tag, digests)
+            for publication in self._publications
+            for tag, digests in _tags(publication, self._settings.sparse)
+        ]
         keys = dict.fromkeys((target.repository, tag) for target, tag, _ in plan)
         self._parallel([self._look_task(repository, tag) for repository, tag in keys])
         errors: dict[Target, AirgapError] = {}
-        for target, tag, digest in plan:
+        for target, tag, digests in plan:
             current = self._tags.get((target.repository, tag))
-            if current in (None, digest) or self._settings.on_existing_tag == "overwrite":
+            if current in (None, *digests) or self._settings.on_existing_tag == "overwrite":
                 continue
             if self._settings.on_existing_tag == "skip":
                 self._kept.setdefault(target.repository, set()).add(tag)
@@ -198,6 +203,8 @@ class Publisher:
         digest = named.descriptor.digest
         with self._lock:
             self._named[target] = digest
+            if target.tag is None and digest not in pusher.sent:
+                self._present.add(target)
             if digest != target.image.digest:
                 self._notes.append(
                     f"{self._name(target)} is one image instead of an index: the registry wants "
@@ -218,7 +225,7 @@ class Publisher:
             outcome = "planned"
         elif self._named[target] != digest:
             outcome, digest = "image-only", self._named[target]
-        elif current == digest:
+        elif current == digest or target in self._present:
             outcome = "present"
         return ImportedImage(target.image.reference.tagged, self._name(target), digest, outcome)
 
@@ -276,14 +283,23 @@ class Publisher:
         workers.finish([bound(task) for task in tasks])
 
 
-def _tags(publication: Publication) -> Iterator[tuple[str, Digest]]:
-    """The tags that a publication sets, and what they will name."""
+def _tags(publication: Publication, sparse: Sparse) -> Iterator[tuple[str, tuple[Digest, ...]]]:
+    """The tags that a publication sets, and what they may name already."""
     target = publication.target
     if target.tag is not None:
-        yield target.tag, target.image.digest
+        yield target.tag, _names(publication, sparse)
     for referral in publication.referrals:
         if referral.tag is not None:
-            yield referral.tag, referral.document.descriptor.digest
+            yield referral.tag, (referral.document.descriptor.digest,)
+
+
+def _names(publication: Publication, sparse: Sparse) -> tuple[Digest, ...]:
+    """What the name of an image stands for: its root, or what an earlier run put in its place."""
+    root = publication.target.image.digest
+    image = publication.single_image() if publication.is_sparse and sparse != "fail" else None
+    if image is None:
+        return (root,)
+    return (image.descriptor.digest,) if sparse == "image" else (root, image.descriptor.digest)
 
 
 def _wants(publications: Iterable[Publication]) -> dict[Digest, _Want]:

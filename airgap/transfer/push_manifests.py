@@ -11,6 +11,7 @@ from airgap.errors import (
     IntegrityError,
     InvalidContentError,
     MissingSuccessorError,
+    RegistryProtocolError,
 )
 from airgap.oci import mediatype
 from airgap.oci.descriptor import Descriptor
@@ -49,6 +50,8 @@ class ManifestPusher:
         list_lock: AbstractContextManager[object],
         run: Run,
     ) -> None:
+        self.sent: set[Digest] = set()
+        """What was not there by digest before."""
         self._list_lock = list_lock
         self._repository = repository
         self._sparse = sparse
@@ -107,7 +110,7 @@ class ManifestPusher:
 
     def _instead_of_index(self, publication: Publication, error: MissingSuccessorError) -> Document:
         if self._sparse == "fail":
-            raise MissingSuccessorError(
+            raise RegistryProtocolError(
                 f"{self._repository.name} refuses the index of "
                 f"{publication.target.image.reference.tagged} without the platforms that were "
                 "left out",
@@ -119,7 +122,7 @@ class ManifestPusher:
     def _single_image(self, publication: Publication) -> Document:
         image = publication.single_image()
         if image is None:
-            raise MissingSuccessorError(
+            raise RegistryProtocolError(
                 f"{self._repository.name} cannot take the index of "
                 f"{publication.target.image.reference.tagged} without the platforms that were left "
                 "out, and no single image can stand for the several that travelled",
@@ -133,6 +136,7 @@ class ManifestPusher:
         self._run.cancel.check()
         if self._repository.resolve(str(document.descriptor.digest)) is None:
             self._repository.put_manifest(document)
+            self.sent.add(document.descriptor.digest)
             self._tally.add("manifests")
 
     def _tag(self, document: Document, tag: str) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -97,13 +97,13 @@ class Program:
         home = {"PATH": path, "HOME": str(self.home), "LC_ALL": "C.UTF-8"}
         return home | dict(self.environment)
 
-    def attempt(self, *arguments: object, cwd: Path | None = None) -> Done:
+    def attempt(self, *arguments: object, stdin: IO[bytes] | None = None) -> Done:
         """Run it, whatever comes of it."""
         done = subprocess.run(
             [*self.command, *map(str, arguments)],
-            cwd=cwd or self.home,
+            cwd=self.home,
             env=self.full_environment,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin or subprocess.DEVNULL,
             capture_output=True,
             timeout=COMMAND_SECONDS,
         )
@@ -113,9 +113,9 @@ class Program:
             done.stderr.decode(errors="replace"),
         )
 
-    def run(self, *arguments: object, code: int = 0, cwd: Path | None = None) -> Done:
+    def run(self, *arguments: object, code: int = 0, stdin: IO[bytes] | None = None) -> Done:
         """Run it, and fail the test where it ends with another code."""
-        done = self.attempt(*arguments, cwd=cwd)
+        done = self.attempt(*arguments, stdin=stdin)
         if done.code != code:
             shown = " ".join([*self.command, *map(str, arguments)])
             pytest.fail(f"{shown}\ngave {done.code} instead of {code}:\n{done.out}\n{done.err}")

@@ -78,10 +78,16 @@ def hurried() -> Callable[[], float]:
     return clock
 
 
-def bundle_of(layers: Iterable[bytes], *, name: str = "example.com/app:1") -> MadeBundle:
+def bundle_of(
+    layers: Iterable[bytes],
+    *,
+    name: str = "example.com/app:1",
+    config: bytes = b'{"os":"linux","architecture":"amd64"}',
+) -> MadeBundle:
     """A bundle of one image with these layers, which lie in it in this order."""
-    config = blob(b'{"os":"linux","architecture":"amd64"}', mediatype.OCI_CONFIG)
-    image = manifest(config, [blob(data, mediatype.OCI_LAYER) for data in layers])
+    image = manifest(
+        blob(config, mediatype.OCI_CONFIG), [blob(data, mediatype.OCI_LAYER) for data in layers]
+    )
     return assemble(
         {image.digest: image.document},
         {found.descriptor.digest: found.data for found in image.blobs},

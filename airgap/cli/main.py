@@ -39,6 +39,7 @@ def run(arguments: Sequence[str]) -> int:
     Returns:
         The exit code (docs/exit-codes.md).
     """
+    _fill_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal's encoding lacks must not end the run.
         if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
@@ -50,6 +51,16 @@ def run(arguments: Sequence[str]) -> int:
         return _failed(invocation, error)
     except Exception as error:  # noqa: BLE001 (whatever is not an AirgapError is a bug, and says so)
         return _bug(invocation, error)
+
+
+def _fill_closed_streams() -> None:
+    """Put something in the place of standard streams that the caller closed (`>&-`).
+
+    A bundle must never be opened under their numbers, where a message could be written into it.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # the lowest free number is taken: the closed one
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def _call(invocation: Invocation, arguments: list[str]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -180,8 +181,6 @@ def test_an_unknown_host_is_named(tmp_path: Path) -> None:
 
 def test_a_server_that_is_not_trusted_names_the_option(tmp_path: Path) -> None:
     """An unknown authority is an error that names --ca-file, and with it all is well."""
-    import ssl
-
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
@@ -293,6 +292,55 @@ def test_an_output_that_is_full_is_an_error(tmp_path: Path) -> None:
     assert done.returncode == 30
     assert done.stderr.startswith("error[storage]: the output could not be written")
     assert "Traceback" not in done.stderr
+
+
+def test_closed_streams_do_no_harm(tmp_path: Path) -> None:
+    """A command whose standard streams are closed does its work and exits as it should."""
+    with EmbeddedRegistry() as registry:
+        builders.push(registry.repository("demo"), builders.chart(), tag="1")
+        shell = f"'{sys.executable}' -m airgap"
+        for command, code in (
+            (f"export images {registry.host}/demo:1 -o b.tar -v 0<&- 1>&- 2>&-", 0),
+            ("verify bundle b.tar 1>&-", 0),
+            ("inspect bundle none.tar 2>&-", 10),
+        ):
+            done = subprocess.run(
+                ["sh", "-c", f"{shell} {command}"], cwd=tmp_path, capture_output=True, timeout=60
+            )
+            assert (done.returncode, done.stdout + done.stderr) == (code, b"")
+
+
+def test_a_bundle_whose_reader_leaves_is_unavailable(tmp_path: Path) -> None:
+    """A broken pipe under the bundle itself is 12, in one line and a hint."""
+    with EmbeddedRegistry() as registry:
+        image = builders.image(layers=(3_000_000,))
+        builders.push(registry.repository("demo"), image, tag="1")
+        command = f"'{sys.executable}' -m airgap export images {registry.host}/demo:1 -o -"
+        done = subprocess.run(
+            ["bash", "-c", f"{command} | head -c 1000 > /dev/null; exit ${{PIPESTATUS[0]}}"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 12
+    assert done.stderr.startswith("error[unavailable]: ")
+    assert len(done.stderr.splitlines()) == 2
+
+
+def test_the_systems_variable_for_certificates_is_honoured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SSL_CERT_FILE adds authorities without any option."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    with EmbeddedRegistry(ssl_context=context) as registry:
+        builders.push(registry.repository("demo"), builders.chart(), tag="1")
+        reference = f"localhost:{registry.host.rpartition(':')[2]}/demo:1"
+        assert airgap("export", "images", reference, "-o", tmp_path / "b.tar").code == 0
 
 
 def test_run_gives_plain_numbers() -> None:

@@ -121,7 +121,8 @@ def plan_targets(
         targets.append(target)
         name = repository + target.locator
         other = names.setdefault(name, target)
-        if other is not target and reference.tag is not None:
+        is_same = other.image.digest == image.digest and reference.tag is None
+        if other is not target and not is_same:
             raise ConflictError(
                 f"{other.image.reference.tagged} and {reference.tagged} would both become "
                 f"{destination.registry}/{name}",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from airgap.bundle.catalog import Catalog, CatalogReferrer
 from airgap.bundle.engines import runnable_manifests
-from airgap.errors import IncompleteBundleError
+from airgap.errors import ConflictError, IncompleteBundleError
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Document, Index
@@ -59,6 +59,14 @@ class Publication:
             documents.update((d.descriptor.digest, d) for d in referral.documents)
         return tuple(documents.values())
 
+    def tags(self) -> Iterator[tuple[str, Digest]]:
+        """The tags that are set, and what they will name."""
+        if self.target.tag is not None:
+            yield self.target.tag, self.target.image.digest
+        for referral in self.referrals:
+            if referral.tag is not None:
+                yield referral.tag, referral.document.descriptor.digest
+
     def single_image(self) -> Document | None:
         """The only manifest that an engine can run; None when there are several or none."""
         documents = {d.descriptor.digest: d for d in self.documents}
@@ -74,13 +82,34 @@ def plan_publications(
     Raises:
         IncompleteBundleError: A manifest names content that the bundle neither holds nor lists as
             left out.
+        ConflictError: One tag would have to name two manifests.
     """
     referrers: dict[tuple[str, Digest], list[CatalogReferrer]] = {}
     for referrer in catalog.referrers:
         referrers.setdefault((referrer.repository, referrer.subject), []).append(referrer)
     held = {digest for digest, _ in catalog.blobs}
     omitted = set(catalog.omissions())
-    return tuple(_Planner(target, documents, referrers, held, omitted).plan() for target in targets)
+    publications = tuple(
+        _Planner(target, documents, referrers, held, omitted).plan() for target in targets
+    )
+    _check_tags(publications)
+    return publications
+
+
+def _check_tags(publications: Iterable[Publication]) -> None:
+    """See that no tag is set twice: repositories that become one bring the same cosign tags."""
+    named: dict[tuple[str, str], tuple[Digest, Publication]] = {}
+    for publication in publications:
+        for tag, digest in publication.tags():
+            key = (publication.target.repository, tag)
+            other, first = named.setdefault(key, (digest, publication))
+            if other != digest:
+                raise ConflictError(
+                    f"{first.target.image.reference.tagged} and "
+                    f"{publication.target.image.reference.tagged} both bring the tag {tag}, with "
+                    "different content",
+                    hint="--keep-host keeps their hosts apart; --only PATTERN takes one of them",
+                )
 
 
 @dataclass(slots=True)
@@ -95,6 +124,7 @@ class _Planner:
 
     def plan(self) -> Publication:
         documents = self._closure(self.target.image.digest)
+        is_sparse = self.is_sparse
         referrals: list[Referral] = []
         followed: set[tuple[Digest, str]] = set()
         waiting = [document.descriptor.digest for document in documents]
@@ -109,7 +139,7 @@ class _Planner:
                 referrals.append(Referral(closure, subject, referrer.tag or None))
                 waiting.extend(document.descriptor.digest for document in closure)
         return Publication(
-            self.target, documents, tuple(referrals), tuple(self.blobs.values()), self.is_sparse
+            self.target, documents, tuple(referrals), tuple(self.blobs.values()), is_sparse
         )
 
     def _closure(self, root: Digest) -> tuple[Document, ...]:
@@ -136,9 +166,10 @@ class _Planner:
         return tuple(ordered.values())
 
     def _need(self, blob: Descriptor, parent: Digest) -> None:
-        if blob.digest in self.held:
+        # A manifest that stands among layers is a blob there, whatever else it is.
+        if blob.digest in self.held or blob.digest in self.documents:
             self.blobs.setdefault(blob.digest, blob)
-        elif blob.digest not in self.omitted and blob.digest not in self.documents:
+        elif blob.digest not in self.omitted:
             raise IncompleteBundleError(
                 f"{self.target.image.reference.tagged}: {parent} needs {blob.digest}, which the "
                 "bundle neither holds nor lists as left out",

@@ -57,7 +57,7 @@ def test_readers_at_different_speeds_all_get_everything():
     turn.set()
     for thread in threads:
         thread.join(WAIT)
-    assert out == {n: DATA for n in range(3)}
+    assert out == dict.fromkeys(range(3), DATA)
 
 
 def test_who_is_ahead_goes_on_when_the_slow_one_leaves():

@@ -70,8 +70,8 @@ def parse_wire_errors(raw: bytes, content_type: str) -> WireErrors:
         for entry in entries[:20]
         if isinstance(entry, dict)
     ]
-    text = "; ".join(f"{code}: {message}".strip(": ") for code, message in pairs)
-    return WireErrors(tuple(code for code, _ in pairs if code), one_line(text))
+    said = dict.fromkeys(f"{code}: {message}".strip(": ") for code, message in pairs)
+    return WireErrors(tuple(code for code, _ in pairs if code), one_line("; ".join(said)))
 
 
 def read_wire_errors(response: Response) -> WireErrors:
@@ -113,6 +113,18 @@ def refusal(
         origin=origin,
         status=status,
         wire_codes=wire.codes,
+    )
+
+
+def repository_missing(
+    response: Response, repository: str, wire: WireErrors, *, origin: Origin | None
+) -> ContentNotFoundError:
+    """The error for a 404 to something that is to be written: there is no place for it."""
+    said = f" ({wire.text})" if wire.text else ""
+    return ContentNotFoundError(
+        f"{response.url.endpoint.netloc} has no repository {repository} to push to{said}",
+        hint="check the name; some registries want a repository to be created first",
+        origin=origin,
     )
 
 

@@ -16,7 +16,7 @@ from airgap.oci.manifest import MAX_MANIFEST_SIZE, Document, parse_manifest
 from airgap.oci.reference import is_tag
 from airgap.registry.challenge import Access
 from airgap.registry.channel import Channel
-from airgap.registry.failure import read_wire_errors, refusal
+from airgap.registry.failure import read_wire_errors, refusal, repository_missing
 from airgap.registry.response import Response
 from airgap.registry.retry import TransientError
 from airgap.registry.transport import Request
@@ -63,7 +63,7 @@ class Manifests:
         """
         descriptor = document.descriptor
         reference = tag or str(descriptor.digest)
-        what = f"to take {self._what(reference)}"
+        what = f"the push of {self._what(reference)}"
         return self._channel.call(what, lambda: self._put(document, reference, what))
 
     def _head(self, reference: str, access: Access, what: str) -> tuple[bool, Descriptor | None]:
@@ -139,6 +139,8 @@ class Manifests:
                 origin=origin,
                 wire_codes=wire.codes,
             )
+        if response.status == 404:
+            return repository_missing(response, self._repository, wire, origin=origin)
         return refusal(response, what, origin=origin, wire=wire)
 
     def _compare(self, expected: Digest, actual: Digest, reference: str) -> None:

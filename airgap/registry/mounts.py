@@ -14,6 +14,7 @@ from airgap.oci.digest import Digest
 from airgap.registry.challenge import Access
 from airgap.registry.channel import Channel
 from airgap.registry.endpoint import Url
+from airgap.registry.failure import read_wire_errors, repository_missing
 from airgap.registry.response import Response
 from airgap.registry.transport import Request
 
@@ -83,6 +84,9 @@ def start_upload(
                 continue
             if query and response.status == 201:
                 return UploadStart(None)
+            if response.status == 404:
+                wire = read_wire_errors(response)
+                raise repository_missing(response, repository, wire, origin=channel.origin)
             if response.status not in (200, 201, 202):
                 raise channel.refused(response, what)
             return UploadStart(follow_location(channel, response, what), min_chunk_length(response))

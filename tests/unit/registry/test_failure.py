@@ -18,6 +18,7 @@ def test_codes_and_messages_are_read() -> None:
     found = parse_wire_errors(errors(("NAME_UNKNOWN", "no such"), ("DENIED", "")), "")
     assert found.codes == ("NAME_UNKNOWN", "DENIED")
     assert found.text == "NAME_UNKNOWN: no such; DENIED"
+    assert parse_wire_errors(errors(("A", "b"), ("A", "b")), "").text == "A: b"
     assert found.has("DENIED", "OTHER")
     assert not found.has("OTHER")
 

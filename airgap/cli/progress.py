@@ -88,6 +88,8 @@ class LineDisplay(NoDisplay):
 def describe(tally: Tally, *, rate: float) -> str:
     """A line that says where a run stands."""
     if not tally.total_bytes:
+        if not (tally.total_items or tally.done_items or tally.done_bytes):
+            return tally.phase
         of = f" of {tally.total_items:,}" if tally.total_items else ""
         moved = f", {size_text(tally.done_bytes)}" if tally.done_bytes else ""
         return f"{tally.phase}: {tally.done_items:,}{of}{moved}"
@@ -192,4 +194,5 @@ class BarDisplay:
             mininterval=0,
             miniters=0,
             smoothing=0.1,
+            bar_format=None if total else "{desc} [{elapsed}]",
         )

@@ -139,6 +139,18 @@ def test_a_log_counts_items_where_there_are_no_bytes() -> None:
     assert stream.getvalue() == "resolve: 1 of 1,200\n"
 
 
+def test_a_phase_that_counts_nothing_has_its_name_and_time() -> None:
+    """Syncing shows that it goes on, without a number or a bar that stands still."""
+    clock, log, terminal = Clock(), io.StringIO(), Terminal()
+    lines, bars = LineDisplay(log, now=clock), BarDisplay(terminal, rows=1, now=clock)
+    clock.time += 11
+    for display in (lines, bars):
+        display.draw(taken(PhaseStarted("seal")))
+    assert log.getvalue() == "seal\n"
+    assert "seal [00:" in terminal.getvalue()
+    bars.close()
+
+
 def test_bars_are_drawn_for_the_phase_and_running_blobs() -> None:
     """The total and as many blobs as there are rows are drawn, and taken away at the end."""
     clock, stream = Clock(), Terminal()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -247,3 +248,19 @@ def test_every_shared_option_is_a_setting() -> None:
     """What all network commands take can stand in the environment and in files, too."""
     names = set(options.NetworkFlags.__annotations__) | set(options.OutputFlags.__annotations__)
     assert names - {"config"} == settings.NAMES - {"jobs"}
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    """docs/settings.md lists each key, and the defaults it names are the real ones."""
+    text = (Path(__file__).parents[3] / "docs/settings.md").read_text()
+    rows = re.findall(r"^\| `([a-z-]+)` \| ([a-z ]+) \| (\S+) \|", text, re.M)
+    assert {key.replace("-", "_") for key, _, _ in rows} == settings.NAMES
+    defaults = load_settings({}, environ={"HOME": "/h"}, system_file=Path("/nowhere"))
+    for key, _, default in rows:
+        name = key.replace("-", "_")
+        if default == "none":
+            assert not getattr(defaults, name)
+        else:
+            flags = {name: {"true": True, "false": False}.get(default, default)}
+            stated = load_settings(flags, environ={"HOME": "/h"}, system_file=Path("/nowhere"))
+            assert getattr(stated, name) == getattr(defaults, name)

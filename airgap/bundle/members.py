@@ -17,6 +17,8 @@ END = bytes(2 * BLOCK)
 _MAX_OCTAL = 8**11 - 1
 _NAME = 100
 _MAX_PAX = 64 * 1024
+_MAX_DIGITS = 5
+"""As many as the length of a pax header has; Python refuses to read numbers of thousands."""
 
 
 def padded(size: int) -> int:
@@ -91,7 +93,8 @@ def pax_records(data: bytes) -> dict[str, str]:
     try:
         while data:
             length, _, _ = data.partition(b" ")
-            if not length.isdigit() or not 0 < int(length) <= len(data):
+            is_number = len(length) <= _MAX_DIGITS and length.isdigit()
+            if not is_number or not 0 < int(length) <= len(data):
                 raise BundleFormatError("a pax record has a wrong length")
             record, data = data[: int(length)], data[int(length) :]
             key, found, value = record[len(length) + 1 :].decode().partition("=")

@@ -6,10 +6,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from airgap.bundle.catalog import Catalog
-from airgap.errors import AirgapError, IncompleteBundleError, SizeMismatchError
+from airgap.errors import (
+    AirgapError,
+    BundleFormatError,
+    IncompleteBundleError,
+    SizeMismatchError,
+)
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Document
+
+MAX_STEPS = 10_000_000
+"""How many manifests and blobs the images name in all, each counted for each image that does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +60,70 @@ def successors(document: Document) -> Iterator[Descriptor]:
     yield from document.blobs()
 
 
+def check_steps(catalog: Catalog, documents: Mapping[Digest, Document]) -> None:
+    """Refuse a bundle in which so much is shared that walking each image would take for ever.
+
+    A few megabytes of indexes that name each other can stand for billions of entries. This counts
+    them without walking them.
+
+    Raises:
+        BundleFormatError: There are too many.
+    """
+    referrers = referrers_by_subject(catalog)
+    steps: dict[Digest, int] = {}
+    total = 0
+    for image in catalog.images:
+        for root in (image.digest, image.load):
+            if root is not None:
+                total += _count_steps(root, documents, referrers, steps)
+        if total > MAX_STEPS:
+            raise BundleFormatError(
+                f"the images of the catalog name more than {MAX_STEPS} manifests and blobs in all",
+                hint="somebody made this file to do harm: do not use it",
+                origin="bundle",
+            )
+
+
+def _count_steps(
+    root: Digest,
+    documents: Mapping[Digest, Document],
+    referrers: Mapping[Digest, list[Digest]],
+    steps: dict[Digest, int],
+) -> int:
+    """How many steps it is to walk a digest; `steps` keeps what was counted already."""
+    waiting = [(root, False)]
+    while waiting:
+        current, is_below_counted = waiting.pop()
+        document = documents.get(current)
+        if document is None or (current in steps and not is_below_counted):
+            continue
+        below = [needed.digest for needed in successors(document)]
+        below += referrers.get(current, ())
+        if is_below_counted:
+            steps[current] = min(1 + sum(steps.get(digest, 1) for digest in below), MAX_STEPS + 1)
+            continue
+        steps[current] = 1  # for a catalog that lets things refer to each other in a ring
+        waiting.append((current, True))
+        waiting.extend((digest, False) for digest in below if digest not in steps)
+    return steps.get(root, 1)
+
+
+def check_loads(catalog: Catalog, documents: Mapping[Digest, Document]) -> None:
+    """See that what docker would load under a name is the image of that name.
+
+    Raises:
+        BundleFormatError: It is another one.
+    """
+    for image in catalog.images:
+        if image.load is not None and image.load not in reachable([image.digest], documents):
+            raise BundleFormatError(
+                f"docker would load {image.load} as {image.reference.tagged},"
+                f" which is {image.digest} and does not name it",
+                hint="somebody changed this file: do not use it",
+                origin="bundle",
+            )
+
+
 def gaps(catalog: Catalog, documents: Mapping[Digest, Document]) -> Iterator[Gap]:
     """What the manifests name that is neither held, with that size, nor listed as left out."""
     sizes, omitted = catalog.sizes(), catalog.omissions()
@@ -65,17 +137,7 @@ def gaps(catalog: Catalog, documents: Mapping[Digest, Document]) -> Iterator[Gap
 
 def reachable(roots: Iterable[Digest], documents: Mapping[Digest, Document]) -> set[Digest]:
     """The roots and all that they name, directly or through others."""
-    found: set[Digest] = set()
-    waiting = list(roots)
-    while waiting:
-        current = waiting.pop()
-        if current in found:
-            continue
-        found.add(current)
-        document = documents.get(current)
-        if document is not None:
-            waiting.extend(needed.digest for needed in successors(document))
-    return found
+    return _walk(roots, documents, {})
 
 
 def unreferenced(catalog: Catalog, documents: Mapping[Digest, Document]) -> list[Digest]:
@@ -115,10 +177,23 @@ def with_referrers(
     referrers: Mapping[Digest, Iterable[Digest]],
 ) -> set[Digest]:
     """A root, all that it names, what refers to any of it, and so on."""
+    return _walk([root], documents, referrers)
+
+
+def _walk(
+    roots: Iterable[Digest],
+    documents: Mapping[Digest, Document],
+    referrers: Mapping[Digest, Iterable[Digest]],
+) -> set[Digest]:
     found: set[Digest] = set()
-    waiting = [root]
+    waiting = list(roots)
     while waiting:
-        for digest in reachable(waiting, documents) - found:
-            found.add(digest)
-        waiting = [r for d in found for r in referrers.get(d, ()) if r not in found]
+        current = waiting.pop()
+        if current in found:
+            continue
+        found.add(current)
+        document = documents.get(current)
+        if document is not None:
+            waiting.extend(needed.digest for needed in successors(document))
+        waiting.extend(referrers.get(current, ()))
     return found

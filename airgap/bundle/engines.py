@@ -23,14 +23,14 @@ def runnable_manifests(digest: Digest, documents: Mapping[Digest, Document]) -> 
     seen: set[Digest] = set()
     waiting = [digest]
     while waiting:
-        current = waiting.pop(0)
+        current = waiting.pop()
         document = documents.get(current)
         if document is None or current in seen:
             continue
         seen.add(current)
         if isinstance(document, Manifest) and document.is_runnable:
             found.append(document)
-        waiting[:0] = [child.digest for child in document.children()]
+        waiting.extend(child.digest for child in reversed(document.children()))
     return found
 
 
@@ -62,7 +62,8 @@ def docker_manifest_json(catalog: Catalog, documents: Mapping[Digest, Document])
             continue
         entry = entries.setdefault(manifest.descriptor.digest, _docker_entry(manifest))
         if image.reference.tag:
-            entry["RepoTags"] = [*(entry["RepoTags"] or ()), image.reference.tagged]
+            entry["RepoTags"] = entry["RepoTags"] or []
+            entry["RepoTags"].append(image.reference.tagged)
     return _bytes(list(entries.values()))
 
 

@@ -140,6 +140,8 @@ def _read_front(tape: Tape) -> Front:
     raw = _document(tape, PLACEMENT_FILE, limit=2 * len(catalog.raw) + members.BLOCK)
     check_placement(Placement.parse(raw), catalog, name=tape.name)
     documents = _documents(tape, catalog)
+    closure.check_steps(catalog, documents)
+    closure.check_loads(catalog, documents)
     for gap in closure.gaps(catalog, documents):
         raise gap.error()
     for name, content in engine_files(catalog, documents).items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from airgap.bundle import closure
@@ -197,8 +197,9 @@ class _Summarizer:
         self._referrers = closure.referrers_by_subject(catalog)
         self._tags = {(r.subject, r.digest): r.tag for r in catalog.referrers if r.tag}
         roots = {image.digest for image in catalog.images}
-        self._reach = {root: closure.reachable([root], documents) for root in roots}
-        self._users = Counter(digest for reach in self._reach.values() for digest in reach)
+        # The sets themselves are made again for each image: together they may be many.
+        self._users = Counter(d for root in roots for d in closure.reachable([root], documents))
+        self._done: dict[Digest, ImageSummary] = {}
 
     def saved(self) -> int:
         """How many bytes are there once and wanted by several images."""
@@ -206,8 +207,13 @@ class _Summarizer:
 
     def image(self, image: CatalogImage) -> ImageSummary:
         """Say what stands behind one name."""
+        if image.digest not in self._done:
+            self._done[image.digest] = self._image(image)
+        return replace(self._done[image.digest], name=image.reference.tagged)
+
+    def _image(self, image: CatalogImage) -> ImageSummary:
         document = self._documents[image.digest]
-        reach = self._reach[image.digest]
+        reach = closure.reachable([image.digest], self._documents)
         return ImageSummary(
             image.reference.tagged,
             image.digest,

@@ -170,6 +170,10 @@ class _Salvage:
             document = self._document(descriptor, extent) if extent else None
             if document is not None:
                 documents[descriptor.digest] = document
+        try:
+            closure.check_steps(catalog, documents)
+        except BundleFormatError:
+            return  # as above: nothing may walk these documents
         self._found.documents = documents
 
     def _document(self, descriptor: Descriptor, extent: Extent) -> Document | None:
@@ -195,8 +199,16 @@ class _Salvage:
             len(self._found.documents) == len(catalog.manifests)
             and placement is not None
             and self._found.is_sure
+            and self._has_right_loads(catalog)
             and (planned is None or planned.volumes == placement.volumes == 1)
         )
+
+    def _has_right_loads(self, catalog: Catalog) -> bool:
+        try:
+            closure.check_loads(catalog, self._found.documents)
+        except BundleFormatError:
+            return False  # which is then the error of the front, and stays it
+        return True
 
     def _plan(self, catalog: Catalog) -> None:
         """Plan the file anew, and compare the documents in its front with that."""

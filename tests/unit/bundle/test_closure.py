@@ -1,9 +1,19 @@
 """What manifests need is compared with what the bundle has."""
 
+from pathlib import Path
+
+import pytest
+
 from airgap.bundle import closure
+from airgap.bundle.catalog import CatalogImage
+from airgap.bundle.check import check_bundle
+from airgap.bundle.reader import open_bundle
+from airgap.errors import BundleFormatError
 from airgap.oci.digest import Digest
+from airgap.oci.reference import Reference
+from airgap.run import Run
 from tests.support import builders
-from tests.support.bundles import BundleBuilder, make_bundle
+from tests.support.bundles import BundleBuilder, MadeBundle, assemble, make_bundle
 
 MADE = make_bundle()
 
@@ -42,3 +52,51 @@ def test_referrers_of_referrers_belong_to_the_image() -> None:
     referrers = closure.referrers_by_subject(made.catalog)
     found = closure.with_referrers(image.digest, made.documents, referrers)
     assert {image.digest, sbom.digest, signature.digest} <= found
+    closure.check_steps(made.catalog, made.documents)
+
+
+def doubling(levels: int) -> MadeBundle:
+    """Indexes of which each names the one below twice over, by two indexes that differ."""
+    below = builders.image()
+    bundle = BundleBuilder([below])
+    for level in range(levels):
+        halves = [builders.index([below], annotations={"half": f"{level}-{n}"}) for n in (0, 1)]
+        made = (*halves, builders.index(halves))
+        bundle.contents += [builders.Content(content.document) for content in made]
+        below = bundle.contents[-1]
+    bundle.add(below, "example.com/bomb:1")
+    return bundle.build()
+
+
+def test_indexes_that_multiply_are_refused_at_once(tmp_path: Path) -> None:
+    """Ninety small indexes that stand for a billion entries are counted and not walked."""
+    made = doubling(30)
+    path = made.write(tmp_path)
+    with pytest.raises(BundleFormatError, match="in all"):
+        open_bundle(path)
+    report = check_bundle(path, run=Run())
+    assert report.exit_code == 22
+    assert any("in all" in finding.message for finding in report.findings)
+
+
+def test_indexes_that_share_a_little_are_not_refused(tmp_path: Path) -> None:
+    """Sharing is what bundles are for."""
+    made = doubling(10)
+    with open_bundle(made.write(tmp_path)) as reader:
+        assert len(reader.documents) == 1 + 10 * 3
+
+
+def test_docker_loads_the_image_that_a_name_stands_for(tmp_path: Path) -> None:
+    """A catalog that gives docker another image under a name is refused."""
+    bundle = BundleBuilder()
+    good = bundle.add(builders.image(seed=1), "example.com/good:1")
+    evil = bundle.add(builders.image(seed=2), "example.com/evil:1")
+    made = bundle.build()
+    lying = CatalogImage(Reference.parse("example.com/good:1"), good.digest, evil.digest)
+    path = assemble(made.documents, made.contents, images=[lying, made.catalog.images[0]]).write(
+        tmp_path
+    )
+    with pytest.raises(BundleFormatError, match="docker would load"):
+        open_bundle(path)
+    report = check_bundle(path, run=Run())
+    assert [f.message.split(" sha")[0] for f in report.findings] == ["docker would load"]

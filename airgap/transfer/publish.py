@@ -127,6 +127,7 @@ class _Import:
         else:
             for blob in stream.blobs():
                 publisher.push_passing(blob.digest, blob.chunks)
+            publisher.push_documents(front.documents)
             stream.finish()
         return self._finish(publisher, front.catalog.id)
 

@@ -12,6 +12,7 @@ from airgap.content.store import Chunks, Opener, Source
 from airgap.errors import AirgapError, CancelledError, ConflictError
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
+from airgap.oci.manifest import Document
 from airgap.registry.client import Client
 from airgap.registry.repository import Repository
 from airgap.run import Run
@@ -146,6 +147,11 @@ class Publisher:
         wanted = [want.descriptor for want in self._wanted.values()]
         wanted.sort(key=lambda descriptor: (-descriptor.size, descriptor.digest))
         self._parallel([task(descriptor) for descriptor in wanted])
+
+    def push_documents(self, documents: Mapping[Digest, Document]) -> None:
+        """Send the manifests that are blobs of others: a pipe gives them with its front."""
+        for digest in self._wanted.keys() & documents.keys():
+            self.push_passing(digest, iter([documents[digest].raw]))
 
     def push_passing(self, digest: Digest, chunks: Chunks) -> None:
         """Send a blob that comes through a pipe to all the repositories that want it."""

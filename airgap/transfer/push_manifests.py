@@ -152,14 +152,24 @@ class ManifestPusher:
 
         Source: distribution-spec, "Pushing Manifests with Subject".
         """
-        by_subject: dict[Digest, list[Descriptor]] = {}
+        by_subject: dict[Digest, list[Referral]] = {}
         for referral in referrals:
             subject = referral.document.subject
-            if subject is not None:
-                entries = by_subject.setdefault(subject.digest, [])
-                entries.append(referrer_descriptor(referral.document))
-        for digest, entries in by_subject.items():
-            if self._repository.referrers(digest) is None:
+            subjects = {subject.digest} if subject is not None else set()
+            if referral.tag is None:
+                subjects.add(referral.subject)
+            for digest in subjects:
+                by_subject.setdefault(digest, []).append(referral)
+        for digest, found in by_subject.items():
+            has_api = self._repository.referrers(digest) is not None
+            # A registry that takes a referrer without a word of its subject does not list it.
+            has_api = has_api and self._repository.has_referrers_api is not False
+            entries = [
+                referrer_descriptor(referral.document)
+                for referral in found
+                if not (has_api and _names_subject(referral.document, digest))
+            ]
+            if entries:
                 with self._list_lock:
                     self._merge_fallback(digest, entries)
 
@@ -201,3 +211,8 @@ class ManifestPusher:
                     actual=str(found.digest),
                     origin="destination",
                 )
+
+
+def _names_subject(document: Document, subject: Digest) -> bool:
+    """Whether a manifest says itself what it refers to, so that a registry can know."""
+    return document.subject is not None and document.subject.digest == subject

@@ -56,7 +56,9 @@ class TagList:
             tags = frozenset(islice(self._repository.tags(), MAX_LISTED_TAGS + 1))
         except (UnauthorizedError, ContentNotFoundError, RegistryProtocolError):
             return None  # refused or not there: asking for a tag still tells the truth
-        return tags if len(tags) <= MAX_LISTED_TAGS else None
+        # An empty list may be that of a registry that does not list: it answers 404, as for a
+        # repository that is not there, but here is a manifest of it.
+        return tags if 0 < len(tags) <= MAX_LISTED_TAGS else None
 
 
 class ReferrerFinder:

@@ -1,0 +1,379 @@
+"""Content of every kind travels from one registry to another, through a bundle, unchanged."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+from airgap.oci import mediatype
+from airgap.oci.manifest import parse_manifest
+from airgap.oci.platform import Platform
+from airgap.oci.referrers import fallback_tag
+from airgap.server.settings import RegistrySettings
+from tests.support import builders
+from tests.support.builders import AMD64, ARM64, WINDOWS
+from tests.support.embedded import EmbeddedRegistry
+from tests.support.transfers import (
+    assert_holds,
+    assert_sound,
+    bring,
+    bytes_of,
+    catalog_of,
+    export,
+)
+
+PLAIN_INDEX = "application/vnd.oci.image.index.v1+json"
+
+
+def opaque():
+    """A manifest of a type that nobody knows, over types that nobody knows."""
+    config = builders.blob(b"binary \x00 config", "application/vnd.example.config")
+    layer = builders.blob(b"stuff", "application/x.unknown+weird")
+    return builders.manifest(config, [layer], artifact_type="application/vnd.example.thing")
+
+
+def unknown_manifest():
+    """A document of a media type that is none of the registered ones."""
+    media_type = "application/vnd.example.manifest.v9+json"
+    body = builders.blob(b"a body", "application/vnd.example.body")
+    value = {"mediaType": media_type, "layers": [body.descriptor.to_json()], "extra": [1, 2]}
+    return builders.Content(parse_manifest(builders.dumps(value), media_type), (body,))
+
+
+def sha512_image():
+    layer = builders.layer(400, algorithm="sha512")
+    config = builders.blob(b'{"os":"linux","architecture":"amd64"}', mediatype.OCI_CONFIG, "sha512")
+    return builders.manifest(config, [layer])
+
+
+def empty_layer():
+    empty = builders.blob(b"", "application/vnd.example.empty")
+    return builders.artifact("application/vnd.example.holey", [empty, builders.blob(b"full")])
+
+
+def twice_the_same_layer():
+    layer = builders.layer(300)
+    return builders.image(layers=(layer, layer, 100))
+
+
+KINDS = {
+    "image": lambda: builders.image(layers=(1000, 2000)),
+    "docker schema 2": lambda: builders.image(docker=True),
+    "docker list": lambda: builders.multi_platform(docker=True),
+    "index with attestations": builders.multi_platform,
+    "nested index": lambda: builders.index(
+        [builders.multi_platform(seed=1), builders.image(seed=2)]
+    ),
+    "empty index": lambda: builders.index([]),
+    "chart": builders.chart,
+    "artifact": lambda: builders.artifact("application/vnd.example.wasm", [builders.blob(b"wasm")]),
+    "artifact without layers": builders.bare_artifact,
+    "unknown types": opaque,
+    "unknown manifest": unknown_manifest,
+    "sha512 blobs": sha512_image,
+    "zero-length blob": empty_layer,
+    "one layer twice": twice_the_same_layer,
+}
+
+
+@pytest.fixture(params=["memory", "folder"])
+def storage(request):
+    return request.param
+
+
+@pytest.fixture
+def outside():
+    with EmbeddedRegistry() as registry:
+        yield registry
+
+
+@pytest.fixture
+def inside():
+    with EmbeddedRegistry() as registry:
+        yield registry
+
+
+def test_every_kind_of_content_arrives_as_it_was(tmp_path, storage):
+    """Manifests, blobs, types and tags are the same on both sides, in memory or on disk."""
+    folders = [tmp_path / "out", tmp_path / "in"] if storage == "folder" else [None, None]
+    made = {f"kinds/k{number}": make() for number, make in enumerate(KINDS.values())}
+    with EmbeddedRegistry(folder=folders[0]) as outside:
+        for name, content in made.items():
+            builders.push(outside.repository(name), content, tag="1.0")
+        result = export([f"{outside.host}/{name}:1.0" for name in made], tmp_path / "all.tar")
+    assert result.failed == ()
+    assert_sound(tmp_path / "all.tar")
+    # the source is gone by now: an import that asked it anything would fail
+    with EmbeddedRegistry(folder=folders[1]) as inside:
+        imported = bring(tmp_path / "all.tar", f"{inside.host}/mirror")
+        assert imported.bundle_id == result.plan.bundle_id
+        assert {image.outcome for image in imported.images} == {"pushed"}
+        for name, content in made.items():
+            assert_holds(inside, f"mirror/{name}", content, "1.0")
+
+
+def test_a_pipe_carries_the_same(tmp_path, outside, inside):
+    """Export to a stream and import from one: the same bytes as through a file."""
+    made = [make() for make in KINDS.values()]
+    names = [f"{outside.host}/kinds/k{number}:1" for number in range(len(made))]
+    for number, content in enumerate(made):
+        builders.push(outside.repository(f"kinds/k{number}"), content, tag="1")
+    stream = io.BytesIO()
+    piped = export(names, stream)
+    export(names, tmp_path / "file.tar")
+    assert stream.getvalue() == (tmp_path / "file.tar").read_bytes()
+    assert piped.path == "-"
+    imported = bring(stream.getvalue(), inside.host)
+    assert imported.failed == ()
+    for number, content in enumerate(made):
+        assert_holds(inside, f"kinds/k{number}", content, "1")
+
+
+def signed(registry, name="team/app"):
+    """An index with an SBOM of one platform, a signature of that SBOM, and a cosign signature."""
+    repository = registry.repository(name)
+    multi = builders.push(repository, builders.multi_platform(), tag="1.0")
+    sbom = builders.push(repository, builders.sbom(multi.children[0].descriptor))
+    signature = builders.push(
+        repository, builders.artifact("application/vnd.example.sig", subject=sbom.descriptor)
+    )
+    tag, cosign = builders.cosign_signature(multi.descriptor)
+    builders.push(repository, cosign, tag=tag)
+    return multi, sbom, signature, (tag, cosign)
+
+
+def list_by_tag(registry, name, subject, *referrers):
+    """Write the fallback tag as clients do where the API is missing."""
+    entries = [r.descriptor.to_json() for r in referrers]
+    raw = json.dumps({"schemaVersion": 2, "mediaType": PLAIN_INDEX, "manifests": entries}).encode()
+    document = parse_manifest(raw, PLAIN_INDEX)
+    registry.repository(name).put_manifest(document, tag=fallback_tag(subject.digest))
+
+
+@pytest.mark.parametrize("has_api_outside", [True, False])
+@pytest.mark.parametrize("has_api_inside", [True, False])
+def test_referrers_travel_with_and_without_the_api(tmp_path, has_api_outside, has_api_inside):
+    """SBOMs, their signatures and cosign's tags arrive, and the other side lists them its way."""
+    out, into = (RegistrySettings(referrers=has) for has in (has_api_outside, has_api_inside))
+    with EmbeddedRegistry(settings=out) as outside:
+        multi, sbom, signature, (tag, cosign) = signed(outside)
+        if not has_api_outside:
+            list_by_tag(outside, "team/app", multi.children[0], sbom)
+            list_by_tag(outside, "team/app", sbom, signature)
+        export(f"{outside.host}/team/app:1.0", tmp_path / "b.tar")
+    assert_sound(tmp_path / "b.tar")
+    with EmbeddedRegistry(settings=into) as inside:
+        result = bring(tmp_path / "b.tar", inside.host)
+        assert result.referrers == 3
+        for content, name in ((multi, "1.0"), (sbom, None), (signature, None), (cosign, tag)):
+            assert_holds(inside, "team/app", content, name)
+        repository = inside.repository("team/app")
+        for subject, referrer in ((multi.children[0], sbom), (sbom, signature)):
+            listed = repository.referrers(subject.digest)
+            if not has_api_inside:
+                listed = repository.manifest(fallback_tag(subject.digest)).manifests
+            assert [(d.digest, d.artifact_type) for d in listed] == [
+                (referrer.digest, referrer.document.artifact_type)
+            ]
+            if not has_api_inside:
+                assert listed[0].annotations == referrer.document.annotations
+
+
+def test_referrers_may_stay_behind(tmp_path, outside):
+    """With referrers turned off only the image itself travels."""
+    multi, *_ = signed(outside)
+    export(f"{outside.host}/team/app:1.0", tmp_path / "b.tar", referrers=False)
+    catalog = catalog_of(tmp_path / "b.tar")
+    assert catalog.referrers == ()
+    assert {m.digest for m in catalog.manifests} == {part.digest for part in multi.walk()}
+
+
+def test_two_images_with_one_subject_are_listed_both(tmp_path, outside):
+    """A fallback list that two images write at the same time loses no entry."""
+    repository = outside.repository("team/app")
+    image = builders.push(repository, builders.image(), tag="1")
+    for number in range(6):
+        index = builders.index([image], annotations={"n": str(number)})
+        builders.push(repository, index, tag=f"i{number}")
+        sbom = builders.sbom(image.descriptor, seed=number)
+        builders.push(repository, sbom)
+    export([f"{outside.host}/team/app:i{n}" for n in range(6)], tmp_path / "b.tar")
+    with EmbeddedRegistry(settings=RegistrySettings(referrers=False)) as inside:
+        bring(tmp_path / "b.tar", inside.host, jobs=6)
+        listed = inside.repository("team/app").manifest(fallback_tag(image.digest)).manifests
+        assert len(listed) == 6
+
+
+def test_a_referrer_without_a_subject_of_its_own_is_listed_again(tmp_path):
+    """What only the source's fallback tag ties to an image is tied to it inside, too."""
+    with EmbeddedRegistry(settings=RegistrySettings(referrers=False)) as outside:
+        repository = outside.repository("team/app")
+        image = builders.push(repository, builders.image(), tag="1")
+        note = builders.push(repository, builders.artifact("application/vnd.example.note"))
+        list_by_tag(outside, "team/app", image, note)
+        export(f"{outside.host}/team/app:1", tmp_path / "b.tar")
+    with EmbeddedRegistry() as inside:
+        bring(tmp_path / "b.tar", inside.host)
+        listed = inside.repository("team/app").manifest(fallback_tag(image.digest)).manifests
+        assert [entry.digest for entry in listed] == [note.digest]
+
+
+def test_cosign_signatures_are_found_where_tags_cannot_be_listed(tmp_path, outside):
+    """A registry that answers 404 to the list of tags is asked for the tags themselves."""
+    multi, _, _, (tag, cosign) = signed(outside)
+    from tests.support.embedded import Status  # noqa: PLC0415 - used here only
+
+    outside.fail(Status(404), path=r"/tags/list", times=100)
+    export(f"{outside.host}/team/app:1.0", tmp_path / "b.tar")
+    referrers = catalog_of(tmp_path / "b.tar").referrers
+    assert (multi.digest, cosign.digest, tag) in {(r.subject, r.digest, r.tag) for r in referrers}
+
+
+def test_a_platform_choice_travels_and_says_what_it_left(tmp_path, outside, inside):
+    """The index is the same byte for byte; the others stay behind with their attestations."""
+    multi = builders.multi_platform([AMD64, ARM64, WINDOWS])
+    builders.push(outside.repository("app"), multi, tag="1")
+    chosen = (Platform("linux", "arm64"),)
+    export(f"{outside.host}/app:1", tmp_path / "b.tar", platforms=chosen)
+    assert_sound(tmp_path / "b.tar")
+    left = [c for n, c in enumerate(multi.children) if n % 3 != 1]
+    omitted = {o.descriptor.digest: o.reason for o in catalog_of(tmp_path / "b.tar").omitted}
+    assert omitted == {content.digest: "platform" for content in left}
+    assert outside.count("GET", str(left[0].digest)) == 0
+    bring(tmp_path / "b.tar", inside.host)
+    assert_holds(inside, "app", multi, "1", without=left)
+
+
+def test_an_image_by_digest_arrives_by_digest_or_under_a_made_up_tag(tmp_path, outside, inside):
+    """No tag at the source means none inside, unless one is asked for."""
+    image = builders.push(outside.repository("app"), builders.image())
+    export(f"{outside.host}/app@{image.digest}", tmp_path / "b.tar")
+    bring(tmp_path / "b.tar", inside.host)
+    assert_holds(inside, "app", image)
+    assert list(inside.repository("app").tags()) == []
+    bring(tmp_path / "b.tar", inside.host, tag_digests="d-")
+    assert list(inside.repository("app").tags()) == [f"d-{image.digest.hex[:12]}"]
+
+
+def test_a_manifest_with_a_sha512_digest_arrives(tmp_path, outside, inside):
+    """A digest of another algorithm is kept, not made anew."""
+    layer = builders.layer(400, algorithm="sha512")
+    config = builders.blob(b'{"os":"linux","architecture":"amd64"}', mediatype.OCI_CONFIG)
+    image = builders.manifest(config, [layer], algorithm="sha512")
+    builders.push(outside.repository("app"), image)
+    export(f"{outside.host}/app@{image.digest}", tmp_path / "b.tar")
+    assert_sound(tmp_path / "b.tar")
+    bring(tmp_path / "b.tar", inside.host)
+    assert_holds(inside, "app", image)
+
+
+def test_two_names_of_one_digest_both_arrive(tmp_path, outside, inside):
+    """The content is in the bundle once, and both tags are set."""
+    image = builders.image()
+    for tag in ("1.0", "latest"):
+        builders.push(outside.repository("app"), image, tag=tag)
+    export([f"{outside.host}/app:1.0", f"{outside.host}/app:latest"], tmp_path / "b.tar")
+    assert len(catalog_of(tmp_path / "b.tar").blobs) == len(image.blobs)
+    bring(tmp_path / "b.tar", inside.host)
+    for tag in ("1.0", "latest"):
+        assert_holds(inside, "app", image, tag)
+
+
+def test_layers_shared_over_repositories_and_registries_are_fetched_once(tmp_path, outside, inside):
+    """One blob of two registries is fetched from one of them, and mounted inside."""
+    layer = builders.layer(5000)
+    with EmbeddedRegistry() as other:
+        for registry, name, seed in ((outside, "a", 1), (outside, "b", 2), (other, "c", 3)):
+            image = builders.image(layers=(layer, 100), seed=seed)
+            builders.push(registry.repository(name), image, tag="1")
+        names = [f"{outside.host}/a:1", f"{outside.host}/b:1", f"{other.host}/c:1"]
+        export(names, tmp_path / "b.tar")
+        blob = f"/blobs/{layer.descriptor.digest}"
+        assert outside.count("GET", blob) + other.count("GET", blob) == 1
+    result = bring(tmp_path / "b.tar", inside.host)
+    assert result.blobs_mounted == 2
+    for name, seed in (("a", 1), ("b", 2), ("c", 3)):
+        assert_holds(inside, name, builders.image(layers=(layer, 100), seed=seed), "1")
+
+
+def test_a_blob_that_one_repository_lost_comes_from_another(tmp_path, outside):
+    """Every repository that names a blob is asked before it counts as missing."""
+    layer = builders.layer(500)
+    for name, seed in (("a", 1), ("b", 2)):
+        builders.push(outside.repository(name), builders.image(layers=(layer,), seed=seed), tag="1")
+    outside.repository("a").delete_blob(layer.descriptor.digest)
+    export([f"{outside.host}/a:1", f"{outside.host}/b:1"], tmp_path / "b.tar")
+    assert_sound(tmp_path / "b.tar")
+
+
+def test_a_manifest_that_one_repository_lost_comes_from_another(tmp_path, outside):
+    """The same for manifests, in whatever order they are asked for."""
+    child = builders.image()
+    for number, name in enumerate(("a", "b", "c")):
+        index = builders.index([child], annotations={"n": str(number)})
+        builders.push(outside.repository(name), index, tag="1")
+    for name in ("a", "b"):
+        outside.repository(name).delete_manifest(child.digest)
+    names = [f"{outside.host}/{name}:1" for name in "abc"]
+    for order in (names, names[::-1]):
+        export(order, tmp_path / "b.tar", overwrite=True)
+        assert_sound(tmp_path / "b.tar")
+
+
+def test_a_layer_that_is_not_distributable_stays_and_is_listed(tmp_path, outside, inside):
+    """It is left out by name, and the image arrives without it, as such images do."""
+    layer = builders.foreign_layer("https://example.com/layer")
+    image = builders.push(
+        outside.repository("win"), builders.image(layers=(layer, 100), platform=WINDOWS), tag="1"
+    )
+    export(f"{outside.host}/win:1", tmp_path / "b.tar")
+    assert_sound(tmp_path / "b.tar")
+    [omission] = catalog_of(tmp_path / "b.tar").omitted
+    assert (omission.descriptor.digest, omission.reason) == (
+        layer.descriptor.digest,
+        "non-distributable",
+    )
+    bring(tmp_path / "b.tar", inside.host)
+    assert_holds(inside, "win", image, "1")
+
+
+def test_a_layer_that_is_not_distributable_travels_when_asked_for(tmp_path, outside, inside):
+    """A registry that has it gives it, and the other side gets it as a blob."""
+    layer = builders.foreign_layer("https://example.com/layer")
+    builders.push_blob(outside.repository("win"), layer)
+    image = builders.image(layers=(layer, 100), platform=WINDOWS)
+    builders.push(outside.repository("win"), image, tag="1")
+    export(f"{outside.host}/win:1", tmp_path / "b.tar", non_distributable=True)
+    assert catalog_of(tmp_path / "b.tar").omitted == ()
+    bring(tmp_path / "b.tar", inside.host)
+    assert bytes_of(inside.repository("win"), layer.descriptor) == layer.data
+
+
+@pytest.mark.parametrize("by_pipe", [False, True])
+def test_a_manifest_that_is_a_layer_of_another_arrives_as_both(tmp_path, outside, inside, by_pipe):
+    """The registry inside gets its bytes as a blob where a manifest carries them as a layer."""
+    inner = builders.image()
+    builders.push(outside.repository("inner"), inner, tag="1")
+    layer = builders.Blob(inner.descriptor, inner.raw)
+    carrier = builders.artifact("application/vnd.example.carrier", [layer])
+    builders.push(outside.repository("carrier"), carrier, tag="1")
+    export([f"{outside.host}/inner:1", f"{outside.host}/carrier:1"], tmp_path / "b.tar")
+    assert_sound(tmp_path / "b.tar")
+    bring((tmp_path / "b.tar").read_bytes() if by_pipe else tmp_path / "b.tar", inside.host)
+    assert_holds(inside, "inner", inner, "1")
+    assert_holds(inside, "carrier", carrier, "1")
+
+
+def test_the_same_images_give_the_same_bytes(tmp_path, outside):
+    """Whatever the order of the references, the threads and the time."""
+    for number in range(4):
+        builders.push(
+            outside.repository(f"r{number}"), builders.multi_platform(seed=number), tag="1"
+        )
+    names = [f"{outside.host}/r{number}:1" for number in range(4)]
+    first = export(names, tmp_path / "a.tar", jobs=1)
+    second = export([*names[::-1], names[0]], tmp_path / "b.tar", jobs=4)
+    assert first.plan.bundle_id == second.plan.bundle_id
+    assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()

@@ -25,7 +25,7 @@ class BlobSink(Protocol):
         ...
 
 
-def copy_blob(open_at: Opener, sink: BlobSink, descriptor: Descriptor, *, run: Run) -> None:
+def copy_blob(open_at: Opener, sink: BlobSink, descriptor: Descriptor, *, run: Run) -> int:
     """Copy one blob, going on from whatever the sink already holds.
 
     Args:
@@ -34,30 +34,42 @@ def copy_blob(open_at: Opener, sink: BlobSink, descriptor: Descriptor, *, run: R
         descriptor: What it is.
         run: Checked between chunks; takes the progress.
 
+    Returns:
+        How many bytes the source gave, those counted twice that were sent twice.
+
     Raises:
         AirgapError: Either side failed; what is durable at the sink stays there, invisible.
     """
     run.cancel.check()
+    observed = _Observed(open_at, descriptor, sink.name, run)
     with sink.ingest(descriptor) as ingest:
         run.emit(BlobStarted(descriptor, sink.name, ingest.offset))
-        ingest.receive(_observed(open_at, descriptor, sink.name, run))
+        ingest.receive(observed.open_at)
         ingest.commit()
     run.emit(BlobFinished(descriptor, sink.name))
+    return observed.moved
 
 
-def _observed(open_at: Opener, descriptor: Descriptor, place: str, run: Run) -> Opener:
-    """Let cancellation and progress see each chunk on its way."""
+class _Observed:
+    """Lets cancellation and progress see each chunk on its way, and counts."""
+
+    def __init__(self, open_at: Opener, descriptor: Descriptor, place: str, run: Run) -> None:
+        self._open_at = open_at
+        self._descriptor = descriptor
+        self._place = place
+        self._run = run
+        self.moved = 0
 
     @contextmanager
-    def opened(offset: int) -> Iterator[Chunks]:
-        with open_at(offset) as chunks:
-            yield _chunks(chunks, offset)
+    def open_at(self, offset: int, /) -> Iterator[Chunks]:
+        """Open the source."""
+        with self._open_at(offset) as chunks:
+            yield self._chunks(chunks, offset)
 
-    def _chunks(chunks: Chunks, offset: int) -> Iterator[bytes]:
+    def _chunks(self, chunks: Chunks, offset: int) -> Iterator[bytes]:
         for chunk in chunks:
-            run.cancel.check()
+            self._run.cancel.check()
+            self.moved += len(chunk)
             yield chunk
             offset += len(chunk)
-            run.emit(BlobAdvanced(descriptor, place, offset))
-
-    return opened
+            self._run.emit(BlobAdvanced(self._descriptor, self._place, offset))

@@ -59,6 +59,7 @@ class Resolver:
         self._roots: dict[Reference, Digest] = {}
         self._documents: dict[Digest, Document] = {}
         self._waiting: dict[Digest, list[tuple[str, int]]] = {}
+        self._lacking: dict[Digest, list[tuple[str, int]]] = {}
         self._visited: set[tuple[str, Digest]] = set()
         self._referrers: dict[tuple[str, Digest], tuple[FoundReferrer, ...]] = {}
         self._errors: dict[tuple[str, Digest], AirgapError] = {}
@@ -133,7 +134,9 @@ class Resolver:
                 f"indexes and referrers lie more than {MAX_DEPTH} deep in each other",
                 origin="source",
             )
-            self._note(repository, entry.digest, error)
+            self._end_or_go_on(error)
+            with self._lock:
+                self._errors[repository, entry.digest] = error
             return
         with self._lock:
             waiting = self._waiting.get(entry.digest)
@@ -150,32 +153,37 @@ class Resolver:
 
         def task() -> None:
             errors: list[tuple[str, AirgapError]] = []
-            while (repository := self._next_place(entry.digest, len(errors))) is not None:
+            while (repository := self._next_place(entry.digest, errors)) is not None:
                 try:
                     document = self._fetch(repository, entry)
                 except CancelledError:
                     raise
                 except AirgapError as error:
+                    self._end_or_go_on(error)
                     errors.append((repository, error))
                     continue
                 self._arrived(document)
                 with self._lock:
                     wanting = self._waiting.pop(entry.digest)
-                for place, depth in wanting:
+                    # Another repository was asked before and did not have it: what this one has
+                    # is the same, whichever is asked first.
+                    lacking = self._lacking.pop(entry.digest, [])
+                    for place, _ in lacking:
+                        self._errors.pop((place, entry.digest), None)
+                for place, depth in [*wanting, *lacking]:
                     self._visit(place, document, depth)
                 return
-            for place, reason in errors:
-                self._note(place, entry.digest, reason)
 
         return task
 
-    def _next_place(self, digest: Digest, tried: int) -> str | None:
+    def _next_place(self, digest: Digest, errors: list[tuple[str, AirgapError]]) -> str | None:
         """The next repository that wants a manifest and was not asked; None after the last."""
         with self._lock:
             wanting = self._waiting[digest]
-            if tried < len(wanting):
-                return wanting[tried][0]
-            del self._waiting[digest]
+            if len(errors) < len(wanting):
+                return wanting[len(errors)][0]
+            self._errors.update({(place, digest): error for place, error in errors})
+            self._lacking.setdefault(digest, []).extend(self._waiting.pop(digest))
             return None
 
     def _fetch(self, repository: str, entry: Descriptor) -> Document:
@@ -192,15 +200,13 @@ class Resolver:
                 origin="source",
             ) from error
 
-    def _note(self, repository: str, digest: Digest, error: AirgapError) -> None:
-        """Note why something could not be had, or raise where that ends the walk."""
-        is_allowed = digest in self._unreadable or (
-            isinstance(error, ContentNotFoundError) and self._selection.allow_missing_at_source
-        )
-        if not self._keep_going and not is_allowed:
+    def _end_or_go_on(self, error: AirgapError) -> None:
+        """Raise an error that ends the walk.
+
+        What one repository lacks another may have, so only the planner can tell what is missing.
+        """
+        if not self._keep_going and not isinstance(error, ContentNotFoundError):
             raise error
-        with self._lock:
-            self._errors[repository, digest] = error
 
     def _referrers_task(self, repository: str, document: Document, depth: int) -> Task:
         digest = document.descriptor.digest

@@ -223,7 +223,7 @@ def test_a_referrer_without_a_subject_of_its_own_is_listed_again(tmp_path):
 def test_cosign_signatures_are_found_where_tags_cannot_be_listed(tmp_path, outside):
     """A registry that answers 404 to the list of tags is asked for the tags themselves."""
     multi, _, _, (tag, cosign) = signed(outside)
-    from tests.support.embedded import Status  # noqa: PLC0415 - used here only
+    from tests.support.embedded import Status
 
     outside.fail(Status(404), path=r"/tags/list", times=100)
     export(f"{outside.host}/team/app:1.0", tmp_path / "b.tar")
@@ -319,6 +319,21 @@ def test_a_manifest_that_one_repository_lost_comes_from_another(tmp_path, outsid
     names = [f"{outside.host}/{name}:1" for name in "abc"]
     for order in (names, names[::-1]):
         export(order, tmp_path / "b.tar", overwrite=True)
+        assert_sound(tmp_path / "b.tar")
+
+
+def test_a_manifest_that_comes_later_from_another_repository_counts(tmp_path, outside):
+    """It does not matter whether the repository that lacks it was asked and answered before."""
+    child = builders.image()
+    shallow = builders.index([child])
+    deep = builders.index([builders.index([shallow], annotations={"n": "1"})])
+    builders.push(outside.repository("a"), shallow, tag="1")
+    builders.push(outside.repository("b"), deep, tag="1")
+    outside.repository("a").delete_manifest(child.digest)
+    names = [f"{outside.host}/{name}:1" for name in "ab"]
+    for order in (names, names[::-1]):
+        result = export(order, tmp_path / "b.tar", overwrite=True, jobs=1)
+        assert len(result.plan.images) == 2
         assert_sound(tmp_path / "b.tar")
 
 

@@ -5,17 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 
-from airgap.content.store import CHUNK_SIZE
 from airgap.errors import Origin, SizeMismatchError, UnavailableError
 from airgap.oci.descriptor import Descriptor
+from airgap.registry.pace import Pace
 from airgap.registry.response import Response
 from airgap.registry.retry import Retrier, TransientError
 
 _CONTENT_RANGE = re.compile(r"bytes\s+(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.IGNORECASE)
-_FIRST_READ = 64 * 1024
-_SLOW = 0.5
-"""A read that takes longer than this many seconds is made smaller: what a broken connection
-loses, and how long a cancellation waits, stays small on slow lines."""
 
 Fetch = Callable[[Mapping[str, str]], Response]
 """Sends a GET with more headers and gives the answer if it is 200, 206 or 416."""
@@ -41,11 +37,10 @@ class Download(Iterator[bytes]):
         self._descriptor = descriptor
         self._fetch = fetch
         self._retrier = retrier
-        self._clock = clock
+        self._pace = Pace(clock)
         self._origin: Origin | None = origin
         self._response: Response | None = None
         self._skip = 0
-        self._amount = _FIRST_READ
         self._takes_ranges = True
         self._is_done = False
         self._what = f"the blob {descriptor.digest.short}"
@@ -109,17 +104,14 @@ class Download(Iterator[bytes]):
             response.release()
 
     def _read(self, response: Response) -> bytes:
-        started = self._clock()
+        self._pace.start()
         try:
-            chunk = response.read(self._amount)
+            chunk = response.read(self._pace.amount)
         except TransientError:
             self._response = None
-            self._amount = _FIRST_READ
+            self._pace.reset()
             raise
-        if self._clock() - started > _SLOW:
-            self._amount = max(self._amount // 4, 4096)
-        else:
-            self._amount = min(self._amount * 2, CHUNK_SIZE)
+        self._pace.stop()
         return chunk
 
     def _connected(self) -> Response:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from ipaddress import IPv6Address
 
 from airgap.content.store import Chunks
 from airgap.errors import (
@@ -144,7 +145,7 @@ def _look_up(endpoint: Endpoint) -> list[str]:
 
 def _is_public(address: Address) -> bool:
     """Whether an address is one of the open internet, also where IPv6 wraps an IPv4 one."""
-    if address.version == 6:
+    if isinstance(address, IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour
         if inner is not None:
             return _is_public(inner)

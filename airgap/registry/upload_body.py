@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from airgap.content.store import Chunks
-
-_PIECE = 256 * 1024
-"""What is handed to the socket at once: its timeout counts for all of it."""
+from airgap.registry.pace import Pace
 
 
 class BodyFailedError(Exception):
@@ -26,11 +24,15 @@ class UploadBody(Iterator[memoryview]):
     Args:
         chunks: The content.
         check: Is called before each chunk; may raise to stop.
+        clock: Gives seconds that only grow; what is sent at once adapts to the line.
     """
 
-    def __init__(self, chunks: Chunks, check: Callable[[], None]) -> None:
+    def __init__(
+        self, chunks: Chunks, check: Callable[[], None], *, clock: Callable[[], float]
+    ) -> None:
         self._chunks = chunks
         self._check = check
+        self._pace = Pace(clock)
         self._rest = memoryview(b"")
         self._left = 0
         self.taken = 0
@@ -51,6 +53,8 @@ class UploadBody(Iterator[memoryview]):
         Raises:
             BodyFailedError: The source failed.
         """
+        # Asked for the next piece, the sender is through with the one before.
+        self._pace.stop()
         if self._left <= 0:
             raise StopIteration
         if not self._rest:
@@ -62,8 +66,9 @@ class UploadBody(Iterator[memoryview]):
             except Exception as error:
                 self.failure = error
                 raise BodyFailedError from error
-        piece = self._rest[: min(_PIECE, self._left)]
+        piece = self._rest[: min(self._pace.amount, self._left)]
         self._rest = self._rest[len(piece) :]
         self._left -= len(piece)
         self.taken += len(piece)
+        self._pace.start()
         return piece

@@ -200,9 +200,10 @@ class Upload:
         if self._offset == size and self._verifier.is_full and size:
             self._finish(location)
             return
-        check = self._channel.network.run.cancel.check
+        network = self._channel.network
         with open_at(self._offset) as chunks:
-            body = UploadBody(verified(chunks, self._verifier, offset=self._offset), check)
+            content = verified(chunks, self._verifier, offset=self._offset)
+            body = UploadBody(content, network.run.cancel.check, clock=network.clock)
             if size == 0:
                 body.drain()
                 self._finish(location)

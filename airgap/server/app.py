@@ -11,9 +11,18 @@ from aiohttp.typedefs import Middleware
 from airgap.content.depot import Depot
 from airgap.errors import AirgapError, LockedError, StorageFullError
 from airgap.server import blobs, catalog, manifests, referrers, tags, uploads
+from airgap.server.access import (
+    Guard,
+    OpenGuard,
+    TokenServer,
+    refusal,
+    required_action,
+    required_place,
+    scope_of,
+)
 from airgap.server.errors import WireError, internal
 from airgap.server.exchange import Exchange, Handler, Turns, error_answer, json_answer
-from airgap.server.router import Resource, route
+from airgap.server.router import Resource, Route, route
 from airgap.server.settings import RegistrySettings
 
 API_VERSION = {"Docker-Distribution-Api-Version": "registry/2.0"}
@@ -51,22 +60,37 @@ _HANDLERS: dict[tuple[Resource, str], Handler] = {
 class Registry:
     """Answers the requests of one registry."""
 
-    def __init__(self, depot: Depot, settings: RegistrySettings) -> None:
+    def __init__(self, depot: Depot, settings: RegistrySettings, guard: Guard) -> None:
         self._depot = depot
         self._settings = settings
+        self._guard = guard
         self._turns = Turns()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
         try:
             found = route(request.method, request.path)
-            exchange = Exchange(request, found, self._depot, self._settings, self._turns)
+            exchange = await self._admit(request, found)
             return await _HANDLERS[found.resource, request.method](exchange)
         except WireError as error:
             return error_answer(error)
         except AirgapError as error:
             _log.error("%s %s failed: %s", request.method, request.path, error)
             return error_answer(_translated(error))
+
+    async def _admit(self, request: web.Request, found: Route) -> Exchange:
+        """Find out who asks, and whether that one may.
+
+        Raises:
+            WireError: Nobody with these credentials may.
+        """
+        guard = self._guard
+        action = required_action(found.resource, request.method)
+        place = required_place(found.resource, found.repository)
+        principal = await guard.identify(request, scope=scope_of(action, place))
+        if not guard.may(principal, action, place):
+            raise refusal(guard, principal, request, action, place)
+        return Exchange(request, found, self._depot, self._settings, self._turns, guard, principal)
 
 
 def _translated(error: AirgapError) -> WireError:
@@ -86,6 +110,7 @@ def create_app(
     depot: Depot,
     settings: RegistrySettings | None = None,
     *,
+    guard: Guard | None = None,
     middlewares: Iterable[Middleware] = (),
 ) -> web.Application:
     """Make the application that serves a depot.
@@ -93,10 +118,14 @@ def create_app(
     Args:
         depot: What is served; the caller closes it afterwards.
         settings: What the registry does.
+        guard: Who may do what; everyone everything without one, which is for loopback only.
         middlewares: What sees requests before the registry does.
     """
-    registry = Registry(depot, settings or RegistrySettings())
+    guard = guard or OpenGuard()
+    registry = Registry(depot, settings or RegistrySettings(), guard)
     app = web.Application(middlewares=list(middlewares))
     app.on_response_prepare.append(_add_version)
+    if isinstance(guard, TokenServer):
+        app.router.add_route("*", "/token", guard.answer_token)
     app.router.add_route("*", "/{path:.*}", registry.handle)
     return app

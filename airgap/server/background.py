@@ -15,6 +15,7 @@ from aiohttp.typedefs import Middleware
 
 from airgap.content.depot import Depot
 from airgap.errors import UnavailableError
+from airgap.server.access import Guard
 from airgap.server.app import create_app
 from airgap.server.settings import RegistrySettings
 
@@ -46,6 +47,7 @@ def serve_in_thread(
     host: str = "127.0.0.1",
     port: int = 0,
     ssl_context: ssl.SSLContext | None = None,
+    guard: Guard | None = None,
     middlewares: Iterable[Middleware] = (),
 ) -> Iterator[Served]:
     """Serve a depot while the context lasts.
@@ -56,12 +58,13 @@ def serve_in_thread(
         host: The address to listen on.
         port: The port to listen on, or 0 for any that is free.
         ssl_context: The certificate, where the registry speaks TLS.
+        guard: Who may do what; everyone everything without one.
         middlewares: What sees requests before the registry does.
 
     Raises:
         UnavailableError: The address cannot be listened on.
     """
-    app = create_app(depot, settings, middlewares=middlewares)
+    app = create_app(depot, settings, guard=guard, middlewares=middlewares)
     started: Future[tuple[int, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
     async def serve() -> None:

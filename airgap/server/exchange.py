@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 from aiohttp import web
 
 from airgap.content.depot import Depot, Repository
+from airgap.server.access import Action, Guard, Principal
 from airgap.server.errors import WireError
 from airgap.server.router import Route
 from airgap.server.settings import RegistrySettings
@@ -55,6 +56,8 @@ class Exchange:
         depot: What the registry serves.
         settings: What the registry does.
         turns: Who goes on with which upload.
+        guard: Who may do what.
+        principal: Who asks.
     """
 
     request: web.Request
@@ -62,10 +65,17 @@ class Exchange:
     depot: Depot
     settings: RegistrySettings
     turns: Turns
+    guard: Guard
+    principal: Principal
 
     def repository(self) -> Repository:
         """The repository that the route names."""
         return self.depot.repository(self.route.repository)
+
+    def may(self, action: Action, repository: str | None = None) -> bool:
+        """Whether the one who asks may do something, here or in another repository."""
+        where = self.route.repository if repository is None else repository
+        return self.guard.may(self.principal, action, where)
 
     def query(self, name: str) -> str | None:
         """A parameter of the query, the first one of that name."""

@@ -28,6 +28,7 @@ from aiohttp import web
 from airgap.content.depot import Depot, Repository
 from airgap.content.folder import FolderDepot
 from airgap.content.memory import MemoryDepot
+from airgap.server.access import Guard
 from airgap.server.background import Served, serve_in_thread
 from airgap.server.ranges import Span, requested_span
 from airgap.server.router import Resource, route
@@ -116,6 +117,7 @@ class EmbeddedRegistry:
         depot: What it serves instead of one of its own.
         settings: What it does.
         ssl_context: Its certificate, where it speaks TLS.
+        guard: Who may do what; everyone everything by default.
         port: Where it listens; any free one by default.
     """
 
@@ -126,6 +128,7 @@ class EmbeddedRegistry:
         depot: Depot | None = None,
         settings: RegistrySettings | None = None,
         ssl_context: ssl.SSLContext | None = None,
+        guard: Guard | None = None,
         port: int = 0,
     ) -> None:
         self.folder = folder
@@ -134,6 +137,7 @@ class EmbeddedRegistry:
         self.fault: FaultCallback | None = None
         self._given = depot
         self._ssl_context = ssl_context
+        self._guard = guard
         self._port = port
         self._stack = ExitStack()
         self._lock = threading.Lock()
@@ -154,6 +158,7 @@ class EmbeddedRegistry:
                 self.settings,
                 port=self._port,
                 ssl_context=self._ssl_context,
+                guard=self._guard,
                 middlewares=[self._observe],
             )
         )

@@ -11,9 +11,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from airgap.bundle import members
 from airgap.bundle.catalog import Catalog, CatalogImage, CatalogReferrer, Omission
 from airgap.bundle.layout import Layout, plan_layout
+from airgap.bundle.reader import open_bundle
+from airgap.errors import AirgapError
 from airgap.oci import mediatype
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -174,6 +178,21 @@ def tiny_bundle(
     made = [builders.blob(data, mediatype.OCI_LAYER, algorithm) for data in layers]
     bundle.add(builders.manifest(config, made, algorithm=algorithm), "example.com/tiny:1")
     return bundle.build()
+
+
+def refusal(folder: Path, data: bytes) -> AirgapError:
+    """The error with which a file does not open: one line, a hint, nothing written."""
+    path = folder / "bundle.tar"
+    path.write_bytes(data)
+    with pytest.raises(AirgapError) as caught:
+        open_bundle(path).close()
+    error = caught.value
+    assert error.hint
+    assert "\n" not in error.message
+    assert error.message.isprintable()
+    assert error.origin == "bundle"
+    assert list(folder.iterdir()) == [path]
+    return error
 
 
 def unpack(data: bytes) -> dict[str, bytes]:

@@ -29,10 +29,16 @@ class Blobs:
             SizeMismatchError: It is there and has another size.
         """
         what = f"the blob {descriptor.digest.short}"
-        return self._channel.call(what, lambda: self._has(descriptor, access, what))
+        return self._channel.call(what, lambda: self.has_once(descriptor, access=access))
 
-    def _has(self, descriptor: Descriptor, access: Access, what: str) -> bool:
+    def has_once(self, descriptor: Descriptor, *, access: Access) -> bool:
+        """Whether the blob is there, asked without the retry loop: for those who are in it.
+
+        Raises:
+            TransientError: It may work a moment later.
+        """
         channel = self._channel
+        what = f"the blob {descriptor.digest.short}"
         with channel.ask(
             Request("HEAD"), self._path(descriptor), access=access, what=what
         ) as response:

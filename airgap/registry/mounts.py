@@ -9,13 +9,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from airgap.errors import RegistryProtocolError, UnauthorizedError
+from airgap.errors import AirgapError, RegistryProtocolError, UnauthorizedError
 from airgap.oci.digest import Digest
 from airgap.registry.challenge import Access
 from airgap.registry.channel import Channel
 from airgap.registry.endpoint import Url
 from airgap.registry.failure import read_wire_errors, repository_missing
 from airgap.registry.response import Response
+from airgap.registry.retry import TransientError
 from airgap.registry.transport import Request
 
 _UNMOUNTABLE = frozenset({400, 404, 405})
@@ -124,14 +125,16 @@ def mount(channel: Channel, repository: str, digest: Digest, *, from_repository:
 
 
 def end_upload(channel: Channel, location: Url, repository: str) -> None:
-    """Tell the registry that an upload is given up (endpoint 14).
+    """Tell the registry, once, that an upload is given up (endpoint 14).
 
-    Raises:
-        TransientError: It could not be told; it will clean up on its own.
+    That it cannot be told is no error: registries clean up on their own.
     """
     access = Access(repository, write=True)
-    what = "the end of an upload"
-    channel.ask(Request("DELETE"), location, access=access, what=what).release()
+    what = f"the end of an upload to {repository}"
+    try:
+        channel.ask(Request("DELETE"), location, access=access, what=what).release()
+    except (TransientError, AirgapError) as error:
+        channel.network.run.debug("upload-left", f"{what}: {error}")
 
 
 def follow_location(channel: Channel, response: Response, what: str) -> Url:

@@ -93,7 +93,7 @@ class Repository:
             descriptor,
             mount_from=mount_from,
             habits=self._habits,
-            has_blob=lambda: self._blobs.has(descriptor, access=self._access),
+            has_blob=lambda: self._blobs.has_once(descriptor, access=self._access),
         )
         try:
             yield upload

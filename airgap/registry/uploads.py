@@ -59,7 +59,7 @@ class Upload:
         descriptor: The blob.
         mount_from: A repository that is known to have it.
         habits: What the repository was seen to take.
-        has_blob: Asks whether the blob is there.
+        has_blob: Asks once whether the blob is there.
     """
 
     def __init__(self, channel: Channel, repository: str, descriptor: Descriptor, *,
@@ -123,15 +123,11 @@ class Upload:
             )
 
     def abort(self) -> None:
-        """Give the upload up. That the registry cannot be told is no error: it cleans up itself."""
+        """Give the upload up, and tell the registry."""
         location, self._location = self._location, None
         self._offset = 0
-        if location is None or self._is_complete:
-            return
-        try:
+        if location is not None and not self._is_complete:
             end_upload(self._channel, location, self._repository)
-        except (TransientError, AirgapError) as error:
-            self._channel.network.run.debug("upload-left", f"{self._what}: {error}")
 
     def _attempt(self, open_at: Opener) -> None:
         idle, before = 0, self._reached

@@ -161,6 +161,17 @@ def test_mount_ends_the_upload_that_it_began(
     assert len(server.requests("DELETE")) == 1
 
 
+def test_an_upload_that_cannot_be_ended_is_no_failure(
+    server: ScriptedServer, repository: Repository, lab: Lab
+) -> None:
+    """A registry that fails at the end of an unwanted upload is asked once, and cleans up later."""
+    server.on("POST", MOUNT + "&from=other/app").reply(STARTED)
+    server.on("DELETE", ".*").reply(Reply(503))
+    assert repository.mount(BLOB, from_repository="other/app") is False
+    assert len(server.requests()) == 2
+    assert lab.waits == []
+
+
 def test_giving_up_deletes_the_upload(
     server: ScriptedServer, repository: Repository, lab: Lab
 ) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args
 
-from airgap.errors import BundleFormatError, InvalidContentError, SettingsError
+from airgap.errors import BundleFormatError, DigestMismatchError, InvalidContentError, SettingsError
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.document import canonical_bytes, parse_object
@@ -144,6 +144,21 @@ class Catalog:
             raise BundleFormatError("the catalog is not in its canonical form")
         _check_consistency(catalog)
         return catalog
+
+    def expect(self, expected: Digest | None) -> None:
+        """Refuse this bundle where another one is expected; None expects nothing.
+
+        Raises:
+            DigestMismatchError: It is another one.
+        """
+        if expected is not None and self.id != expected:
+            raise DigestMismatchError(
+                f"this is the bundle {self.id}, and {expected} is expected",
+                expected=str(expected),
+                actual=str(self.id),
+                hint="compare the id with the one that `airgap export` printed",
+                origin="bundle",
+            )
 
     def sizes(self) -> dict[Digest, int]:
         """The size of every manifest and blob that travels."""

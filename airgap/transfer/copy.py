@@ -25,7 +25,7 @@ class BlobSink(Protocol):
         ...
 
 
-def copy_blob(open_at: Opener, sink: BlobSink, descriptor: Descriptor, *, run: Run) -> int:
+def copy_blob(open_at: Opener, sink: BlobSink, descriptor: Descriptor, *, run: Run) -> int | None:
     """Copy one blob, going on from whatever the sink already holds.
 
     Args:
@@ -35,7 +35,8 @@ def copy_blob(open_at: Opener, sink: BlobSink, descriptor: Descriptor, *, run: R
         run: Checked between chunks; takes the progress.
 
     Returns:
-        How many bytes the source gave, those counted twice that were sent twice.
+        How many bytes the source gave, those counted twice that were sent twice; None where it
+        was not opened, since the sink found all of it by itself.
 
     Raises:
         AirgapError: Either side failed; what is durable at the sink stays there, invisible.
@@ -58,18 +59,19 @@ class _Observed:
         self._descriptor = descriptor
         self._place = place
         self._run = run
-        self.moved = 0
+        self.moved: int | None = None
 
     @contextmanager
     def open_at(self, offset: int, /) -> Iterator[Chunks]:
         """Open the source."""
+        self.moved = self.moved or 0
         with self._open_at(offset) as chunks:
             yield self._chunks(chunks, offset)
 
     def _chunks(self, chunks: Chunks, offset: int) -> Iterator[bytes]:
         for chunk in chunks:
             self._run.cancel.check()
-            self.moved += len(chunk)
+            self.moved = (self.moved or 0) + len(chunk)
             yield chunk
             offset += len(chunk)
             self._run.emit(BlobAdvanced(self._descriptor, self._place, offset))

@@ -50,13 +50,13 @@ class Fetcher:
         self._keep_going = keep_going
         self._run = run
         self._lock = threading.Lock()
-        self._fetched: dict[Digest, int] = {}
+        self._fetched_bytes = 0
         self.lost: dict[Digest, AirgapError] = {}
 
     @property
     def fetched_bytes(self) -> int:
-        """The bytes of the blobs that came."""
-        return sum(self._fetched.values())
+        """The bytes that came from sources."""
+        return self._fetched_bytes
 
     def fetch(self, fetches: Iterable[Fetch]) -> None:
         """Fetch blobs in parallel, the largest first, so that none is left alone at the end.
@@ -81,7 +81,7 @@ class Fetcher:
     def _fetch(self, fetch: Fetch, run: Run) -> None:
         digest = fetch.descriptor.digest
         try:
-            self._from_any(fetch, run)
+            moved = self._from_any(fetch, run)
         except (CancelledError, StorageError):
             raise
         except AirgapError as error:
@@ -95,10 +95,10 @@ class Fetcher:
             run.emit(ItemFinished(PHASE, str(digest), "failed"))
             return
         with self._lock:
-            self._fetched[digest] = fetch.descriptor.size
+            self._fetched_bytes += moved
         run.emit(ItemFinished(PHASE, str(digest)))
 
-    def _from_any(self, fetch: Fetch, run: Run) -> None:
+    def _from_any(self, fetch: Fetch, run: Run) -> int:
         """Take the blob from the first of its places that has it."""
         descriptor = fetch.descriptor
         openers = [self._opener(fetch, repository) for repository in fetch.repositories]
@@ -108,19 +108,18 @@ class Fetcher:
             openers.append(
                 lambda offset: open_foreign(self._sources.client, descriptor, offset=offset)
             )
-        for number, opener in enumerate(openers, 1):
+        absent: ContentNotFoundError | None = None
+        for opener in openers:
             try:
-                copy_blob(opener, self._sink, descriptor, run=run)
+                return copy_blob(opener, self._sink, descriptor, run=run) or 0
             except ContentNotFoundError as error:
-                if number == len(openers):
-                    raise ContentNotFoundError(
-                        f"{' and '.join(fetch.repositories)} name the blob {descriptor.digest} "
-                        "and do not have it",
-                        hint="--allow-missing-at-source leaves it out and says so in the bundle",
-                        origin="source",
-                    ) from error
-            else:
-                return
+                absent = error
+        raise ContentNotFoundError(
+            f"{' and '.join(fetch.repositories)} name the blob {descriptor.digest} "
+            "and do not have it",
+            hint="--allow-missing-at-source leaves it out and says so in the bundle",
+            origin="source",
+        ) from absent
 
     def _opener(self, fetch: Fetch, repository: str) -> Opener:
         source = self._sources.open(repository)

@@ -14,7 +14,6 @@ from typing import BinaryIO
 from airgap.bundle.catalog import Catalog
 from airgap.bundle.reader import BundleReader, open_bundle
 from airgap.bundle.stream import BundleStream
-from airgap.errors import DigestMismatchError
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Document
 from airgap.registry.client import Client
@@ -86,22 +85,6 @@ def import_bundle(
     return work.from_pipe(BundleStream(bundle, run=run))
 
 
-def check_expected(actual: Digest, expected: Digest | None) -> None:
-    """Refuse another bundle than the one that is expected.
-
-    Raises:
-        DigestMismatchError: It is another one.
-    """
-    if expected is not None and actual != expected:
-        raise DigestMismatchError(
-            f"this is the bundle {actual}, and {expected} is expected",
-            expected=str(expected),
-            actual=str(actual),
-            hint="compare the id with the one that `airgap export` printed",
-            origin="bundle",
-        )
-
-
 class _Import:
     def __init__(self, to: Destination, client: Client, options: ImportOptions, run: Run) -> None:
         self._to = to
@@ -132,7 +115,7 @@ class _Import:
         return self._finish(publisher, front.catalog.id)
 
     def _publisher(self, catalog: Catalog, documents: Mapping[Digest, Document]) -> Publisher:
-        check_expected(catalog.id, self._options.expect)
+        catalog.expect(self._options.expect)
         targets = plan_targets(
             catalog.images,
             self._to,

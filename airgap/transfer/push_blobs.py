@@ -160,12 +160,10 @@ class BlobPusher:
         open_at: Opener,
         run: Run,
     ) -> None:
-        opened = _Counting(open_at)
-        copy_blob(opened, _Upload(repository, mount_from), descriptor, run=run)
-        if opened.count:
-            self._count_sent(descriptor)
-        else:
+        if copy_blob(open_at, _Upload(repository, mount_from), descriptor, run=run) is None:
             self._count_mounted(descriptor, repository, run)
+        else:
+            self._count_sent(descriptor)
 
     def _count_sent(self, descriptor: Descriptor) -> None:
         self._tally.add("pushed")
@@ -174,15 +172,3 @@ class BlobPusher:
     def _count_mounted(self, descriptor: Descriptor, repository: Repository, run: Run) -> None:
         self._tally.add("mounted")
         run.emit(BlobFinished(descriptor, repository.name, "mounted"))
-
-
-class _Counting:
-    """Tells afterwards whether the source was opened at all."""
-
-    def __init__(self, open_at: Opener) -> None:
-        self._open_at = open_at
-        self.count = 0
-
-    def __call__(self, offset: int, /) -> AbstractContextManager[Chunks]:
-        self.count += 1
-        return self._open_at(offset)

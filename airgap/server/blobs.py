@@ -105,7 +105,8 @@ async def _send(exchange: Exchange, response: web.StreamResponse, body: _Body, s
         if body.file is not None:
             loop = asyncio.get_running_loop()
             start = body.file_offset + span.start
-            await loop.sendfile(transport, body.file, start, span.size)
+            if await loop.sendfile(transport, body.file, start, span.size) != span.size:
+                raise ContentNotFoundError(f"{body.descriptor.digest} is shorter than it was")
         else:
             await _send_chunks(response, body, span)
         await response.write_eof()

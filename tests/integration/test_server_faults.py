@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import ssl
 import threading
 import urllib.request
@@ -10,6 +11,7 @@ import urllib.request
 import pytest
 import trustme
 
+from airgap.content.folder import FolderDepot
 from airgap.content.memory import MemoryDepot
 from airgap.errors import StorageError, UnavailableError
 from airgap.server.background import serve_in_thread
@@ -86,6 +88,36 @@ def test_a_blob_that_breaks_off_does_not_look_whole():
         push_blob(registry.repository(NAME), found)
         with pytest.raises((OSError, http.client.HTTPException)):
             wire.ask("GET", f"/v2/{NAME}/blobs/{found.descriptor.digest}")
+
+
+class _Shrinking:
+    """A repository whose blobs lose their end once somebody has asked for their size."""
+
+    def __init__(self, repository):
+        self._repository = repository
+
+    def find_blob(self, digest):
+        found = self._repository.find_blob(digest)
+        os.truncate(self._repository.locate(found).path, found.size // 2)
+        return found
+
+    def __getattr__(self, name):
+        return getattr(self._repository, name)
+
+
+def test_a_file_that_shrinks_does_not_look_whole(tmp_path):
+    """The connection is cut where the system has fewer bytes to send than were promised."""
+
+    class Shrinking(FolderDepot):
+        def repository(self, name):
+            return _Shrinking(super().repository(name))
+
+    depot, found = Shrinking(tmp_path, durable=False), random_blob(100_000)
+    push_blob(FolderDepot.repository(depot, NAME), found)
+    with EmbeddedRegistry(depot=depot) as registry, Wire(registry.host) as wire:
+        with pytest.raises((OSError, http.client.HTTPException)):
+            wire.ask("GET", f"/v2/{NAME}/blobs/{found.descriptor.digest}")
+    depot.close()
 
 
 def test_a_failure_of_the_storage_is_500_without_paths():

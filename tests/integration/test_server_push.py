@@ -115,6 +115,20 @@ def test_one_single_post(registry, wire):
     assert answer.code == "DIGEST_INVALID"
 
 
+@pytest.mark.parametrize("fault", [CutBody(1000), None])
+def test_a_single_post_that_fails_leaves_nothing(tmp_path, fault):
+    """Nobody knows the id of such an upload, so what arrived of it is thrown away."""
+    data = random_blob(5_000).data
+    with EmbeddedRegistry(folder=tmp_path) as registry, Wire(registry.host) as wire:
+        if fault is not None:
+            registry.fail(fault)
+            with pytest.raises((OSError, http.client.HTTPException)):
+                wire.ask("POST", f"{UPLOADS}?digest={Digest.of(data)}", data)
+        else:
+            wire.ask("POST", f"{UPLOADS}?digest={Digest.of(b'')}", data, status=400)
+    assert list((tmp_path / "uploads").iterdir()) == []
+
+
 @pytest.mark.parametrize("query", ["", "&digest-algorithm=sha512"])
 def test_a_blob_may_have_a_sha512_digest(registry, wire, query):
     """The digest of the last request decides by which algorithm a blob is known."""
@@ -196,7 +210,8 @@ def test_a_hanging_request_does_not_keep_an_upload(registry, wire):
         held = 0 if held == 1 else held
         ranged = {"Content-Range": f"{held}-{len(data) - 1}"}
         wire.ask("PATCH", location, data[held:], ranged, status=202)
-        dead.sendall(b"x" * 1000)
+        dead.sendall(data[50_000:])
+        assert dead.recv(1000).startswith(b"HTTP/1.1 400")
         wire.ask("PUT", f"{location}?digest={Digest.of(data)}", status=201)
     assert has(registry, data)
 

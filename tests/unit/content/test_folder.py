@@ -182,6 +182,18 @@ def test_repositories_are_listed_with_those_inside_of_others(root):
     depot.close()
 
 
+def test_a_deleted_referrer_leaves_no_file(root):
+    """Deleting takes back everything that was noted of a manifest."""
+    depot = FolderDepot(root, durable=False)
+    store = depot.repository("a")
+    subject = builders.image().descriptor
+    referrer = push(store, builders.sbom(subject), tag="x")
+    store.delete_manifest(referrer.digest)
+    left = {path.parts[-3] for path in (root / "repositories").rglob("*") if path.is_file()}
+    assert left == {"_blobs"}
+    depot.close()
+
+
 def test_damage_on_the_disk_is_found(root):
     """A manifest whose bytes have changed is not given out by a Store."""
     depot = FolderDepot(root, durable=False)

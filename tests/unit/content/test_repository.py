@@ -6,7 +6,7 @@ import pytest
 
 from airgap.content import repository
 from airgap.content.memory import MemoryDepot
-from airgap.errors import InvalidContentError
+from airgap.errors import InvalidContentError, SizeMismatchError
 from airgap.oci.digest import Digest
 from tests.contract.store_contract import Opener
 from tests.support.builders import push_blob, random_blob
@@ -62,6 +62,16 @@ def test_what_is_not_committed_stays_invisible(depot):
         ingest.receive(opener)
         ingest.commit()
     assert opener.offsets == []
+
+
+def test_nothing_is_kept_of_content_that_is_too_long(depot):
+    """What came before too many bytes is as doubtful as they are: the next ingest begins anew."""
+    store, blob = depot.repository("a"), random_blob(200_000)
+    with pytest.raises(SizeMismatchError):
+        with store.ingest(blob.descriptor) as ingest:
+            ingest.receive(Opener(bytes(100_000) + blob.data))
+    with store.ingest(blob.descriptor) as ingest:
+        assert ingest.offset == 0
 
 
 def test_an_upload_of_an_unknown_algorithm_is_refused(depot):

@@ -20,7 +20,7 @@ from airgap.run.events import ItemFinished
 from airgap.transfer.destination import Target
 from airgap.transfer.outcome import Failure, ImportedImage, ImportResult, Outcome
 from airgap.transfer.publication import Publication
-from airgap.transfer.push_blobs import BlobPusher, Tally
+from airgap.transfer.push_blobs import Attempt, BlobPusher, Tally
 from airgap.transfer.push_manifests import ManifestPusher, Sparse
 from airgap.transfer.workers import Task, Workers
 
@@ -70,7 +70,8 @@ class Publisher:
         self._settings = settings
         self._run = run
         self._tally = Tally()
-        self._blobs = BlobPusher(self._tally, is_dry=settings.is_dry)
+        width = min(settings.jobs, client.options.jobs)
+        self._blobs = BlobPusher(self._tally, width=width, is_dry=settings.is_dry)
         self._lock = threading.Lock()
         self._list_lock = threading.Lock()
         self._repositories: dict[str, Repository] = {
@@ -106,8 +107,10 @@ class Publisher:
             for publication in self._publications
             for tag, digests in _tags(publication, self._settings.sparse)
         ]
-        keys = dict.fromkeys((target.repository, tag) for target, tag, _ in plan)
-        self._parallel([self._look_task(repository, tag) for repository, tag in keys])
+        wanting: dict[tuple[str, str], list[Target]] = {}
+        for target, tag, _ in plan:
+            wanting.setdefault((target.repository, tag), []).append(target)
+        self._parallel([self._look_task(*key, targets) for key, targets in wanting.items()])
         errors: dict[Target, AirgapError] = {}
         for target, tag, digests in plan:
             current = self._tags.get((target.repository, tag))
@@ -140,7 +143,10 @@ class Publisher:
             def push(run: Run) -> None:
                 with self._attempt(self._wanted[descriptor.digest].targets):
                     repositories = self._repositories_for(descriptor.digest)
-                    self._blobs.push(descriptor, repositories, opener(descriptor), run=run)
+                    attempt = self._attempts(descriptor.digest)
+                    self._blobs.push(
+                        descriptor, repositories, opener(descriptor), attempt=attempt, run=run
+                    )
 
             return push
 
@@ -159,7 +165,13 @@ class Publisher:
         if want is not None:
             with self._attempt(want.targets):
                 repositories = self._repositories_for(digest)
-                self._blobs.push_passing(want.descriptor, repositories, chunks, run=self._run)
+                self._blobs.push_passing(
+                    want.descriptor,
+                    repositories,
+                    chunks,
+                    attempt=self._attempts(digest),
+                    run=self._run,
+                )
 
     def push_manifests(self) -> None:
         """Send the manifests of everything whose blobs are there, and set the tags."""
@@ -238,12 +250,15 @@ class Publisher:
     def _name(self, target: Target) -> str:
         return f"{self._registry}/{target.repository}{target.locator}"
 
-    def _look_task(self, repository: str, tag: str) -> Callable[[Run], None]:
+    def _look_task(
+        self, repository: str, tag: str, targets: Sequence[Target]
+    ) -> Callable[[Run], None]:
         def look(_run: Run) -> None:
-            found = self._repositories[repository].resolve(tag)
-            if found is not None:
-                with self._lock:
-                    self._tags[repository, tag] = found.digest
+            with self._attempt(targets):
+                found = self._repositories[repository].resolve(tag)
+                if found is not None:
+                    with self._lock:
+                        self._tags[repository, tag] = found.digest
 
         return look
 
@@ -261,8 +276,15 @@ class Publisher:
         return [self._repositories[name] for name in dict.fromkeys(t.repository for t in targets)]
 
     @contextmanager
-    def _attempt(self, targets: Iterable[Target]) -> Iterator[None]:
-        """Let what fails fail the targets that need it, where the others go on."""
+    def _attempt(
+        self, targets: Iterable[Target], *, of_destination: bool = False
+    ) -> Iterator[None]:
+        """Let what fails fail the targets that need it, where the others go on.
+
+        Args:
+            targets: Those that need it.
+            of_destination: Whether only failures of the registry are meant.
+        """
         try:
             yield
         except CancelledError:
@@ -270,8 +292,22 @@ class Publisher:
         except AirgapError as error:
             if not self._settings.keep_going or getattr(error, "retry_after", None) is not None:
                 raise
+            if of_destination and error.origin != "destination":
+                raise
             for target in targets:
                 self._fail(target, error)
+
+    def _attempts(self, digest: Digest) -> Attempt:
+        """Attempts with a blob in one repository: what that refuses, others may take."""
+
+        @contextmanager
+        def attempt(repository: Repository) -> Iterator[None]:
+            targets = self._wanted[digest].targets
+            there = [t for t in targets if t.repository == repository.repository]
+            with self._attempt(there, of_destination=True):
+                yield
+
+        return attempt
 
     def _fail(self, target: Target, error: AirgapError) -> None:
         with self._lock:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from airgap.content.store import Chunks, Ingest, Opener
+from airgap.errors import UnavailableError
 from airgap.oci.descriptor import Descriptor
 from airgap.registry.repository import Repository
 from airgap.run import Run
@@ -15,6 +16,9 @@ from airgap.run.events import BlobFinished
 from airgap.transfer.copy import copy_blob
 from airgap.transfer.window import Receiver, Window
 from airgap.transfer.workers import Task, Workers
+
+Attempt = Callable[[Repository], AbstractContextManager[None]]
+"""Holds what is done for one repository: its failure may leave the others alone."""
 
 
 @dataclass(slots=True)
@@ -54,11 +58,13 @@ class BlobPusher:
 
     Args:
         tally: Counts what is sent.
+        width: How many requests the registry gets at a time.
         is_dry: Whether only to find out what would be sent.
     """
 
-    def __init__(self, tally: Tally, *, is_dry: bool) -> None:
+    def __init__(self, tally: Tally, *, width: int, is_dry: bool) -> None:
         self._tally = tally
+        self._width = width
         self._is_dry = is_dry
         self._mounts: bool | None = None
 
@@ -68,22 +74,22 @@ class BlobPusher:
         repositories: Sequence[Repository],
         open_at: Opener,
         *,
+        attempt: Attempt,
         run: Run,
     ) -> None:
         """Make a blob be in all the repositories; sent once where the registry can mount it."""
-        present, missing = self._look(descriptor, repositories, run)
+        present, missing = self._look(descriptor, repositories, attempt, run)
         if self._is_dry:
             if missing and not present:
                 self._count_sent(descriptor)
                 missing.pop()
             self._tally.add("mounted", len(missing))
             return
-        if missing and not present:
-            first = missing.pop(0)
-            self._send(descriptor, first, None, open_at, run)
-            present.append(first)
         for repository in missing:
-            self._send(descriptor, repository, present[0].repository, open_at, run)
+            mount_from = present[0].repository if present else None
+            with attempt(repository):
+                self._send(descriptor, repository, mount_from, open_at, run)
+                present.append(repository)
 
     def push_passing(
         self,
@@ -91,6 +97,7 @@ class BlobPusher:
         repositories: Sequence[Repository],
         chunks: Chunks,
         *,
+        attempt: Attempt,
         run: Run,
     ) -> None:
         """Do the same with content that comes only once.
@@ -99,14 +106,17 @@ class BlobPusher:
         a mount was seen to work, and all blobs do once a mount was refused.
         """
         window = Window(chunks, run=run)
-        present, missing = self._look(descriptor, repositories, run)
-        if len(missing) > 1 and not present and self._may_mount(descriptor, window):
+        present, missing = self._look(descriptor, repositories, attempt, run)
+        while len(missing) > 1 and not present and self._may_mount(descriptor, window):
             first = missing.pop(0)
-            self._send_to_all(descriptor, [first], window, run)
-            present.append(first)
-        unmounted = [r for r in missing if not self._mount(descriptor, r, present, run)]
+            present += self._send_to_all(descriptor, [first], window, attempt, run)
+        unmounted: list[Repository] = []
+        for repository in missing:
+            with attempt(repository):
+                if not self._mount(descriptor, repository, present, run):
+                    unmounted.append(repository)
         if unmounted:
-            self._send_to_all(descriptor, unmounted, window, run)
+            self._send_to_all(descriptor, unmounted, window, attempt, run)
         window.drain()
 
     def _may_mount(self, descriptor: Descriptor, window: Window) -> bool:
@@ -125,28 +135,64 @@ class BlobPusher:
         return self._mounts
 
     def _send_to_all(
-        self, descriptor: Descriptor, repositories: Sequence[Repository], window: Window, run: Run
-    ) -> None:
-        workers = Workers(len(repositories), run=run)
+        self,
+        descriptor: Descriptor,
+        repositories: Sequence[Repository],
+        window: Window,
+        attempt: Attempt,
+        run: Run,
+    ) -> list[Repository]:
+        """Send what passes to several repositories; gives those that have it.
 
-        def task(repository: Repository, receiver: Receiver) -> Task:
+        No more at once than there may be connections: one that waits for a connection would be
+        waited for by those that have one, once the window is full.
+        """
+        done: list[Repository] = []
+
+        def task(repository: Repository, receiver: Receiver, run: Run) -> Task:
             def send() -> None:
                 try:
-                    self._send(descriptor, repository, None, receiver.open_at, workers.run)
+                    with attempt(repository):
+                        self._send(descriptor, repository, None, receiver.open_at, run)
+                        done.append(repository)
                 finally:
                     receiver.leave()
 
             return send
 
-        workers.finish([task(repository, window.join()) for repository in repositories])
+        for start in range(0, len(repositories), self._width):
+            batch = repositories[start : start + self._width]
+            if start and descriptor.size > window.size:
+                for repository in batch:
+                    with attempt(repository):
+                        raise self._too_many(descriptor, repositories)
+                continue
+            workers = Workers(len(batch), run=run)
+            workers.finish([task(r, window.join(), workers.run) for r in batch])
+        return done
+
+    def _too_many(
+        self, descriptor: Descriptor, repositories: Sequence[Repository]
+    ) -> UnavailableError:
+        return UnavailableError(
+            f"{descriptor.digest} is wanted in {len(repositories)} repositories that do not mount "
+            f"it, and only {self._width} uploads go on at a time",
+            hint=f"pipe it again with --jobs {len(repositories)}, what arrived is skipped",
+            origin="destination",
+        )
 
     def _look(
-        self, descriptor: Descriptor, repositories: Sequence[Repository], run: Run
+        self,
+        descriptor: Descriptor,
+        repositories: Sequence[Repository],
+        attempt: Attempt,
+        run: Run,
     ) -> tuple[list[Repository], list[Repository]]:
         present: list[Repository] = []
         missing: list[Repository] = []
         for repository in repositories:
-            (present if repository.has_blob(descriptor) else missing).append(repository)
+            with attempt(repository):
+                (present if repository.has_blob(descriptor) else missing).append(repository)
         for repository in present:
             self._tally.add("present")
             run.emit(BlobFinished(descriptor, repository.name, "present"))

@@ -1,0 +1,437 @@
+"""Importing a bundle: what is sent, what is not, and what is refused before anything is."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from airgap.errors import (
+    AirgapError,
+    ConflictError,
+    ContentNotFoundError,
+    DigestMismatchError,
+    ExitCode,
+    IncompleteBundleError,
+    UnauthorizedError,
+)
+from airgap.oci.digest import Digest
+from airgap.oci.platform import Platform
+from airgap.oci.referrers import fallback_tag
+from airgap.server.settings import RegistrySettings
+from tests.support import builders
+from tests.support.builders import AMD64, ARM64
+from tests.support.embedded import CutBody, Drop, EmbeddedRegistry, Lose, Status
+from tests.support.transfers import assert_holds, bring, export, sent
+
+UNAUTHORIZED = Status(403, body=b'{"errors":[{"code":"DENIED","message":"no"}]}')
+
+
+@pytest.fixture
+def inside():
+    with EmbeddedRegistry() as registry:
+        yield registry
+
+
+@pytest.fixture
+def pack(tmp_path):
+    """Make a bundle of contents by name, from a registry that is gone afterwards."""
+
+    def make(contents, *, referrers=(), **options):
+        with EmbeddedRegistry() as outside:
+            for name, content in contents.items():
+                repository, _, tag = name.partition(":")
+                builders.push(outside.repository(repository), content, tag=tag)
+            for repository, content, tag in referrers:
+                builders.push(outside.repository(repository), content, tag=tag)
+            path = tmp_path / f"{len(list(tmp_path.iterdir()))}.tar"
+            export([f"{outside.host}/{name}" for name in contents], path, **options)
+        return path
+
+    return make
+
+
+def test_a_second_import_sends_nothing(pack, inside):
+    """What is there is found there: no upload is begun and no manifest is put."""
+    multi = builders.multi_platform()
+    tag, cosign = builders.cosign_signature(multi.descriptor)
+    sbom = builders.sbom(multi.descriptor)
+    path = pack({"app:1": multi}, referrers=[("app", cosign, tag), ("app", sbom, None)])
+    first = bring(path, inside.host)
+    assert first.blobs_pushed
+    inside.clear()
+    second = bring(path, inside.host)
+    assert sent(inside) == []
+    assert (second.blobs_pushed, second.bytes_pushed, second.manifests_pushed) == (0, 0, 0)
+    assert second.blobs_present == first.blobs_pushed
+    assert [image.outcome for image in second.images] == ["present"]
+
+
+def test_a_second_import_sends_nothing_where_the_api_is_missing(pack):
+    """The fallback tag is not written again when it lists everything."""
+    image = builders.image()
+    path = pack({"app:1": image}, referrers=[("app", builders.sbom(image.descriptor), None)])
+    with EmbeddedRegistry(settings=RegistrySettings(referrers=False)) as inside:
+        bring(path, inside.host)
+        inside.clear()
+        bring(path, inside.host)
+        assert sent(inside) == []
+
+
+def test_blobs_that_are_there_are_skipped(pack, inside):
+    """Only what is missing is sent."""
+    layer = builders.layer(3000)
+    builders.push(inside.repository("app"), builders.image(layers=(layer,), seed=9), tag="old")
+    path = pack({"app:1": builders.image(layers=(layer, 100), seed=1)})
+    result = bring(path, inside.host)
+    assert result.blobs_present == 1
+    assert result.bytes_pushed < 3000
+
+
+def test_a_blob_is_sent_once_and_mounted_elsewhere(pack, inside):
+    """Several repositories that share a layer cost one upload of it."""
+    layer = builders.layer(3000)
+    made = {f"r{n}:1": builders.image(layers=(layer,), seed=n) for n in range(4)}
+    path = pack(made)
+    result = bring(path, inside.host)
+    assert result.blobs_mounted == 3
+    assert inside.count("POST", f"mount={re.escape(str(layer.descriptor.digest))}&from=") == 3
+    assert inside.count("PUT", re.escape(str(layer.descriptor.digest)), 201) == 1
+    for name, content in made.items():
+        assert_holds(inside, name.partition(":")[0], content, "1")
+
+
+@pytest.mark.parametrize("status", [202, 401, 403, 404, 405])
+def test_a_refused_mount_means_an_upload(pack, status):
+    """A registry that does not mount gets the bytes."""
+    layer = builders.layer(3000)
+    made = {f"r{n}:1": builders.image(layers=(layer,), seed=n) for n in range(3)}
+    path = pack(made)
+    with EmbeddedRegistry(settings=RegistrySettings(mounts=False)) as inside:
+        if status != 202:
+            inside.fail(Status(status), path=r"mount=", times=1000)
+        result = bring(path, inside.host)
+        assert result.blobs_mounted == 0
+        for name, content in made.items():
+            assert_holds(inside, name.partition(":")[0], content, "1")
+
+
+@pytest.mark.parametrize("chunk", [None, 1000])
+def test_a_broken_upload_goes_on(pack, chunk):
+    """What the registry kept of a broken upload is not sent again; chunks are as it wants them."""
+    layer = builders.layer(3_000_000)
+    path = pack({"app:1": builders.image(layers=(layer,))})
+    settings = RegistrySettings(chunk_min_length=chunk)
+    with EmbeddedRegistry(settings=settings) as inside:
+        inside.fail(CutBody(after=2_000_000), method="PUT", path=r"/uploads/")
+        bring(path, inside.host)
+        assert_holds(inside, "app", builders.image(layers=(layer,)), "1")
+        [patch] = [seen for seen in inside.matching("PATCH") if seen.length]
+        assert patch.length < layer.descriptor.size - 900_000
+
+
+@pytest.mark.parametrize("fault", [Drop(), Lose(), Status(503)])
+def test_lost_answers_do_not_lose_content(pack, inside, fault):
+    """Whatever request fails once, the import ends with all of it there."""
+    multi = builders.multi_platform()
+    path = pack({"app:1": multi})
+    for method in ("HEAD", "POST", "PUT"):
+        inside.fail(fault, method=method, times=2, after=1)
+        bring(path, f"{inside.host}/{method.lower()}")
+        assert_holds(inside, f"{method.lower()}/app", multi, "1")
+
+
+# -- tags --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def taken(pack, inside):
+    """A bundle with two images, one of whose tags names something else inside."""
+    old = builders.push(inside.repository("app"), builders.image(seed=7), tag="1")
+    new, other = builders.image(seed=8), builders.image(seed=9)
+    path = pack({"app:1": new, "other:1": other})
+    inside.clear()
+    return path, old, new, other
+
+
+def test_a_tag_that_names_something_else_ends_the_import_before_anything_is_sent(taken, inside):
+    """Nothing was changed, and the error says which tag and what can be done."""
+    path, old, *_ = taken
+    with pytest.raises(ConflictError, match="app:1") as raised:
+        bring(path, inside.host)
+    assert "--on-existing-tag" in (raised.value.hint or "")
+    assert sent(inside) == []
+    assert inside.repository("app").resolve("1").digest == old.digest
+
+
+def test_a_tag_may_be_moved(taken, inside):
+    """With overwrite the tag names what the bundle has."""
+    path, _, new, other = taken
+    bring(path, inside.host, on_existing_tag="overwrite")
+    assert_holds(inside, "app", new, "1")
+    assert_holds(inside, "other", other, "1")
+
+
+def test_a_tag_may_be_left(taken, inside):
+    """With skip it stays, the result says so, and the others are imported."""
+    path, old, _, other = taken
+    result = bring(path, inside.host, on_existing_tag="skip")
+    assert {(image.target.rpartition("/")[2], image.outcome) for image in result.images} == {
+        ("app:1", "skipped"),
+        ("other:1", "pushed"),
+    }
+    assert inside.repository("app").resolve("1").digest == old.digest
+    assert_holds(inside, "other", other, "1")
+
+
+def test_a_tag_that_names_something_else_fails_its_image_alone_where_others_go_on(taken, inside):
+    """With keep-going the image is listed as failed, and the others are there."""
+    path, old, _, other = taken
+    result = bring(path, inside.host, keep_going=True)
+    assert [(f.name.rpartition("/")[2], f.error.code) for f in result.failed] == [
+        ("app:1", "conflict")
+    ]
+    assert inside.repository("app").resolve("1").digest == old.digest
+    assert_holds(inside, "other", other, "1")
+
+
+def test_a_cosign_tag_that_names_something_else_is_a_conflict(pack, inside):
+    """A signature is not replaced without being told to."""
+    image = builders.image()
+    tag, cosign = builders.cosign_signature(image.descriptor)
+    path = pack({"app:1": image}, referrers=[("app", cosign, tag)])
+    builders.push(inside.repository("app"), builders.chart(), tag=tag)
+    inside.clear()
+    with pytest.raises(ConflictError, match=tag):
+        bring(path, inside.host)
+    assert sent(inside) == []
+
+
+def test_the_same_digest_under_the_tag_is_success(pack, inside):
+    """A tag that is right already is no conflict."""
+    image = builders.push(inside.repository("app"), builders.image(), tag="1")
+    result = bring(pack({"app:1": image}), inside.host)
+    assert [i.outcome for i in result.images] == ["present"]
+
+
+def test_the_fallback_tag_is_merged_with_what_is_there(pack):
+    """Entries that somebody else made stay in the list, and none is listed twice."""
+    image = builders.image()
+    mine, theirs = (builders.sbom(image.descriptor, seed=seed) for seed in (1, 2))
+    path = pack({"app:1": image}, referrers=[("app", mine, None)])
+    with EmbeddedRegistry(settings=RegistrySettings(referrers=False)) as inside:
+        repository = inside.repository("app")
+        builders.push(repository, theirs)
+        builders.push(repository, builders.index([theirs]), tag=fallback_tag(image.digest))
+        bring(path, inside.host)
+        bring(path, inside.host)
+        listed = repository.manifest(fallback_tag(image.digest)).manifests
+        assert sorted(d.digest for d in listed) == sorted([mine.digest, theirs.digest])
+
+
+def test_a_registry_that_takes_a_referrer_without_a_word_gets_the_fallback_tag(pack):
+    """Without OCI-Subject in the answer the client keeps the list, whatever the API answers."""
+
+    class Silent(EmbeddedRegistry):
+        async def _answer(self, request, handler, fault):
+            response = await super()._answer(request, handler, fault)
+            response.headers.pop("OCI-Subject", None)
+            return response
+
+    image = builders.image()
+    sbom = builders.sbom(image.descriptor)
+    path = pack({"app:1": image}, referrers=[("app", sbom, None)])
+    with Silent() as inside:
+        bring(path, inside.host)
+        listed = inside.repository("app").manifest(fallback_tag(image.digest)).manifests
+        assert [entry.digest for entry in listed] == [sbom.digest]
+
+
+# -- sparse indexes ----------------------------------------------------------------------------
+
+
+def sparse_pack(pack, *platforms):
+    multi = builders.multi_platform([AMD64, ARM64, builders.ARMV7], attested=False)
+    return multi, pack({"app:1": multi}, platforms=tuple(map(Platform.parse, platforms)))
+
+
+@pytest.mark.parametrize("sparse", ["index", "fail"])
+def test_a_registry_that_takes_a_sparse_index_gets_it(pack, inside, sparse):
+    """The index is pushed as it is wherever that is possible."""
+    multi, path = sparse_pack(pack, "linux/amd64")
+    bring(path, inside.host, sparse=sparse)
+    assert_holds(inside, "app", multi, "1", without=multi.children[1:])
+
+
+def test_one_image_may_be_wanted_instead_of_the_index(pack, inside):
+    """With `image` the index is not even tried."""
+    multi, path = sparse_pack(pack, "linux/arm64")
+    result = bring(path, inside.host, sparse="image")
+    assert [(i.outcome, i.digest) for i in result.images] == [
+        ("image-only", multi.children[1].digest)
+    ]
+    assert inside.repository("app").resolve("1").digest == multi.children[1].digest
+    assert inside.repository("app").resolve(str(multi.digest)) is None
+    assert len(result.notes) == 1
+
+
+class TestRefused:
+    """A registry that wants every manifest of an index."""
+
+    @pytest.fixture
+    def inside(self):
+        with EmbeddedRegistry(settings=RegistrySettings(sparse_indexes=False)) as registry:
+            yield registry
+
+    def test_a_whole_index_is_no_matter(self, pack, inside):
+        """Nothing is missing, so nothing is refused."""
+        multi = builders.multi_platform()
+        bring(pack({"app:1": multi}), inside.host, sparse="fail")
+        assert_holds(inside, "app", multi, "1")
+
+    @pytest.mark.parametrize("sparse", ["index", "image"])
+    def test_the_one_image_is_pushed_under_the_tag(self, pack, inside, sparse):
+        """The name works inside, and the result says what it stands for; again with nothing
+        sent the second time.
+        """
+        multi, path = sparse_pack(pack, "linux/arm64")
+        for _ in range(2):
+            inside.clear()
+            result = bring(path, inside.host, sparse=sparse)
+            assert [i.outcome for i in result.images] == ["image-only"]
+            assert inside.repository("app").resolve("1").digest == multi.children[1].digest
+        taken = [line for line in sent(inside) if inside.count("PUT", status=201)]
+        assert taken == []
+
+    def test_several_platforms_cannot_be_one_image(self, pack, inside):
+        """The import fails with the hint to export differently, and sets no tag."""
+        for sparse in ("index", "image"):
+            _, path = sparse_pack(pack, "linux/arm64", "linux/amd64")
+            with pytest.raises(AirgapError) as raised:
+                bring(path, inside.host, sparse=sparse)
+            assert raised.value.exit_code == ExitCode.PROTOCOL
+            assert "--platform" in (raised.value.hint or "")
+            assert inside.repository("app").resolve("1") is None
+
+    def test_it_may_be_a_failure(self, pack, inside):
+        """With `fail` nothing stands in for the index."""
+        _, path = sparse_pack(pack, "linux/arm64")
+        with pytest.raises(AirgapError, match="without the platforms") as raised:
+            bring(path, inside.host, sparse="fail")
+        assert raised.value.exit_code == ExitCode.PROTOCOL
+        assert inside.repository("app").resolve("1") is None
+
+
+# -- what is taken of the bundle ---------------------------------------------------------------
+
+
+def test_only_takes_what_matches(pack, inside):
+    """Other images, and blobs that only they need, stay in the bundle."""
+    made = {name: builders.image(seed=n) for n, name in enumerate(["a/x:1", "a/y:1", "b/x:1"])}
+    result = bring(pack(made), inside.host, only=["**/a/*"])
+    assert len(result.images) == 2
+    assert result.blobs_pushed == 4
+    assert list(inside.depot.repositories()) == ["a/x", "a/y"]
+
+
+def test_another_bundle_than_the_expected_one_is_refused_before_the_first_byte(pack, inside):
+    """The id is compared before the registry is even asked."""
+    path = pack({"app:1": builders.image()})
+    for bundle in (path, path.read_bytes()):
+        with pytest.raises(DigestMismatchError) as raised:
+            bring(bundle, inside.host, expect=Digest.of(b"another"))
+        assert raised.value.exit_code == ExitCode.INTEGRITY
+    assert inside.seen == []
+    expected = bring(path, inside.host).bundle_id
+    bring(path, inside.host, expect=expected)
+
+
+@pytest.mark.parametrize("by_pipe", [False, True])
+def test_a_dry_run_sends_nothing_and_says_what_would_be_sent(pack, inside, by_pipe):
+    """Its numbers are those of the import that follows."""
+    layer = builders.layer(2000)
+    made = {f"r{n}:1": builders.image(layers=(layer,), seed=n) for n in range(3)}
+    path = pack(made)
+    planned = bring(path.read_bytes() if by_pipe else path, inside.host, dry_run=True)
+    assert sent(inside) == []
+    assert {image.outcome for image in planned.images} == {"planned"}
+    done = bring(path, inside.host)
+    assert planned.blobs_pushed == done.blobs_pushed
+    assert planned.bytes_pushed == done.bytes_pushed
+    assert planned.blobs_mounted == done.blobs_mounted
+
+
+# -- failures ----------------------------------------------------------------------------------
+
+
+def test_a_repository_that_refuses_fails_its_image_alone(pack, inside):
+    """With keep-going the others are imported; without it nothing is."""
+    made = {"a:1": builders.image(seed=1), "b:1": builders.image(seed=2)}
+    path = pack(made)
+    inside.fail(UNAUTHORIZED, path=r"/v2/a/", times=1000)
+    with pytest.raises(UnauthorizedError):
+        bring(path, inside.host)
+    result = bring(path, inside.host, keep_going=True)
+    assert [f.name.rpartition("/")[2] for f in result.failed] == ["a:1"]
+    assert_holds(inside, "b", made["b:1"], "1")
+
+
+def test_an_upload_that_is_refused_fails_its_image_alone(pack, inside):
+    """The same where reading is allowed and writing is not."""
+    layer = builders.layer(1000)
+    made = {f"{n}:1": builders.image(layers=(layer,), seed=ord(n)) for n in "abc"}
+    path = pack(made)
+    inside.fail(UNAUTHORIZED, method="POST", path=r"/v2/a/", times=1000)
+    result = bring(path, inside.host, keep_going=True)
+    assert [f.name.rpartition("/")[2] for f in result.failed] == ["a:1"]
+    assert inside.repository("a").resolve("1") is None
+    for name in "bc":
+        assert_holds(inside, name, made[f"{name}:1"], "1")
+
+
+def test_a_registry_that_takes_a_manifest_and_loses_it_is_found_out(pack, inside):
+    """Every manifest is asked back; success means that it is there."""
+    image = builders.image()
+    path = pack({"app:1": image})
+    inside.fail(Status(201), method="PUT", path=r"/manifests/", times=1)
+    with pytest.raises(ContentNotFoundError, match="does not have it"):
+        bring(path, inside.host)
+
+
+def test_a_damaged_bundle_never_makes_a_wrong_blob_visible(pack, inside):
+    """A flipped bit is found while the blob is sent, before it can be finished."""
+    image = builders.image(layers=(200_000,))
+    path = pack({"app:1": image})
+    layer = image.blobs[1]
+    data = bytearray(path.read_bytes())
+    data[data.index(layer.data) + 100] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(DigestMismatchError):
+        bring(path, inside.host)
+    repository = inside.repository("app")
+    assert not repository.has_blob(layer.descriptor)
+    assert repository.resolve("1") is None
+    result = bring(path, inside.host, keep_going=True)
+    assert len(result.failed) == 1
+
+
+def test_a_bundle_that_is_cut_short_sends_nothing(pack, inside):
+    """The end of the file is looked at first."""
+    path = pack({"app:1": builders.image()})
+    path.write_bytes(path.read_bytes()[:-700])
+    with pytest.raises(IncompleteBundleError):
+        bring(path, inside.host)
+    assert sent(inside) == []
+
+
+def test_two_sources_under_one_name_are_refused_before_anything_is_sent(tmp_path, inside):
+    """Keeping the hosts keeps them apart."""
+    with EmbeddedRegistry() as one, EmbeddedRegistry() as two:
+        for registry, seed in ((one, 1), (two, 2)):
+            builders.push(registry.repository("app"), builders.image(seed=seed), tag="1")
+        export([f"{one.host}/app:1", f"{two.host}/app:1"], tmp_path / "b.tar")
+    with pytest.raises(ConflictError):
+        bring(tmp_path / "b.tar", inside.host)
+    assert inside.seen == []
+    result = bring(tmp_path / "b.tar", inside.host, keep_host=True)
+    assert len(set(inside.depot.repositories())) == len(result.images) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from airgap.bundle.layout import Layout
 from airgap.bundle.pipe import PipeWriter
 from airgap.bundle.writer import BundleWriter
 from airgap.content.store import Chunks
+from airgap.errors import UnavailableError
 from airgap.oci import mediatype
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -93,3 +95,42 @@ def bundle_of(
         {found.descriptor.digest: found.data for found in image.blobs},
         images=[CatalogImage(Reference.parse(name), image.digest)],
     )
+
+
+BIG = random.Random(1).randbytes(50_000)
+"""A layer that comes in many chunks."""
+
+
+def big(made: MadeBundle) -> Descriptor:
+    """The largest blob of a bundle."""
+    return max(descriptors(made.layout), key=lambda d: d.size)
+
+
+def partial(target: Path) -> Path:
+    """Where a bundle lies until it is whole."""
+    return target.with_name(target.name + ".partial")
+
+
+def journal(target: Path) -> Path:
+    """Where its journal lies until then."""
+    return target.with_name(target.name + ".partial.journal")
+
+
+def opened(target: Path, *, run: Run | None = None, overwrite: bool = False) -> BundleWriter:
+    """A writer for which no time passes."""
+    return BundleWriter.open(target, overwrite=overwrite, run=run or Run(), clock=lambda: 0.0)
+
+
+def broken_off(data: bytes, at: int) -> Callable[[int], AbstractContextManager[Chunks]]:
+    """An opener whose source breaks off after so many bytes."""
+
+    @contextmanager
+    def open_at(offset: int) -> Iterator[Chunks]:
+        def chunks() -> Chunks:
+            for start in range(offset, at, 1000):
+                yield data[start : start + 1000]
+            raise UnavailableError("cut")
+
+        yield chunks()
+
+    return open_at

@@ -1,0 +1,251 @@
+"""Going on with a bundle that an earlier run left, to the same layout and to others."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from airgap.bundle.journal import MAGIC
+from airgap.bundle.writer import BundleWriter
+from airgap.errors import (
+    CancelledError,
+    UnavailableError,
+)
+from airgap.run import Run
+from tests.support.bundles import MadeBundle
+from tests.support.plans import LAYERS, OLD, PLANS
+from tests.support.writing import (
+    BIG,
+    big,
+    broken_off,
+    bundle_of,
+    descriptors,
+    journal,
+    opened,
+    opener,
+    partial,
+    put,
+    write,
+)
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """Where the bundle goes, in a folder of its own."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder / "release.tar"
+
+
+@pytest.fixture
+def made() -> MadeBundle:
+    """A bundle with one layer that comes in many chunks."""
+    return bundle_of([BIG, b"small", b""])
+
+
+class Warnings:
+    def __init__(self) -> None:
+        self.codes: list[str] = []
+
+    def emit(self, event: object, /) -> None:
+        if getattr(event, "level", "") == "warning":
+            self.codes.append(event.code)  # type: ignore[attr-defined]  # a Notice has it
+
+
+class TestGoingOn:
+    def test_verified_blobs_are_not_fetched_again(self, target: Path, made: MadeBundle) -> None:
+        """What a run has verified, the next one holds."""
+        with opened(target) as writer:
+            writer.begin(made.layout)
+            put(writer, made.layout, {big(made).digest: BIG} | dict(made.contents))
+        assert BundleWriter.held_by(target) == frozenset(made.contents)
+        with opened(target) as writer:
+            assert writer.held == frozenset(made.contents)
+            writer.begin(made.layout)
+            assert writer.held == frozenset(made.contents)
+            writer.finish()
+        assert target.read_bytes() == made.data
+        assert BundleWriter.held_by(target) == frozenset()
+
+    def test_half_a_blob_goes_on(self, target: Path, made: MadeBundle) -> None:
+        """A blob whose source broke off is asked for from where it was, also in the next run."""
+        descriptor = big(made)
+        with opened(target) as writer:
+            writer.begin(made.layout)
+            with pytest.raises(UnavailableError):
+                with writer.ingest(descriptor) as ingest:
+                    ingest.receive(broken_off(BIG, 20_000))
+        with opened(target) as writer:
+            writer.begin(made.layout)
+            asked: list[int] = []
+            with writer.ingest(descriptor) as ingest:
+                assert ingest.offset == 19_000
+                ingest.receive(opener(BIG, opened=asked))
+                ingest.commit()
+                ingest.commit()
+            assert asked == [19_000]
+            put(writer, made.layout, made.contents)
+            writer.finish()
+        assert target.read_bytes() == made.data
+
+    def test_interrupted_by_the_user(self, target: Path, made: MadeBundle) -> None:
+        """A cancellation stops between chunks and leaves what is there to be continued."""
+        run = Run()
+
+        def chunks():
+            for number, at in enumerate(range(0, len(BIG), 1000)):
+                if number == 10:
+                    run.cancel.cancel()
+                yield BIG[at : at + 1000]
+
+        class Source:
+            def __call__(self, offset: int):
+                return self
+
+            def __enter__(self):
+                return chunks()
+
+            def __exit__(self, *_: object) -> None:
+                pass
+
+        with opened(target, run=run) as writer:
+            writer.begin(made.layout)
+            with pytest.raises(CancelledError):
+                with writer.ingest(big(made)) as ingest:
+                    ingest.receive(Source())
+        with opened(target) as writer:
+            writer.begin(made.layout)
+            with writer.ingest(big(made)) as ingest:
+                assert ingest.offset == 9_000
+
+    def test_wrong_beginning_is_fetched_again_once(self, target: Path, made: MadeBundle) -> None:
+        """Where a kept beginning turns out wrong the blob is asked for again from its start."""
+        descriptor = big(made)
+        with opened(target) as writer:
+            writer.begin(made.layout)
+            with pytest.raises(UnavailableError):
+                with writer.ingest(descriptor) as ingest:
+                    ingest.receive(broken_off(BIG, 20_000))
+        with partial(target).open("r+b") as file:
+            file.seek(made.layout.placement.extents[-1].offset)
+            extent = next(e for e in made.layout.blobs if e.digest == descriptor.digest)
+            file.seek(extent.offset + 5)
+            file.write(b"damage")
+        with opened(target) as writer:
+            writer.begin(made.layout)
+            asked: list[int] = []
+            with writer.ingest(descriptor) as ingest:
+                ingest.receive(opener(BIG, opened=asked))
+                ingest.commit()
+            assert asked == [19_000, 0]
+            put(writer, made.layout, made.contents)
+            writer.finish()
+        assert target.read_bytes() == made.data
+
+    def test_whole_but_not_committed(self, target: Path, made: MadeBundle) -> None:
+        """A blob that was received and not committed needs no source the next time."""
+        descriptor = big(made)
+        with opened(target) as writer:
+            writer.begin(made.layout)
+            with writer.ingest(descriptor) as ingest:
+                ingest.receive(opener(BIG))
+        with opened(target) as writer:
+            writer.begin(made.layout)
+            assert not writer.has_blob(descriptor)
+            asked: list[int] = []
+            with writer.ingest(descriptor) as ingest:
+                ingest.receive(opener(BIG, opened=asked))
+                ingest.commit()
+            assert asked == []
+            assert writer.has_blob(descriptor)
+
+    def test_copied_file_is_hashed(self, target: Path, made: MadeBundle) -> None:
+        """A partial file that was copied is hashed again, and what is wrong in it fetched again."""
+        with opened(target) as writer:
+            writer.begin(made.layout)
+            put(writer, made.layout, made.contents)
+        copy = target.with_name("copy")
+        shutil.copy(partial(target), copy)
+        extent = next(e for e in made.layout.blobs if e.length == len(BIG))
+        with copy.open("r+b") as file:
+            file.seek(extent.offset + 7)
+            file.write(b"damage")
+        copy.replace(partial(target))
+        assert write(target, made) == len(BIG)
+        assert target.read_bytes() == made.data
+
+    @pytest.mark.parametrize("damage", [b"", b"nonsense", MAGIC.replace(b"1", b"2") + bytes(99)])
+    def test_useless_journal(self, target: Path, made: MadeBundle, damage: bytes) -> None:
+        """A journal that is damaged or of another version is not trusted, and that is said."""
+        with opened(target) as writer:
+            writer.begin(made.layout)
+            put(writer, made.layout, made.contents)
+        journal(target).write_bytes(damage)
+        warnings = Warnings()
+        with opened(target, run=Run(warnings)) as writer:
+            assert writer.held == frozenset()
+            assert warnings.codes == ["journal"]
+            writer.begin(made.layout)
+            put(writer, made.layout, made.contents)
+            writer.finish()
+        assert target.read_bytes() == made.data
+
+    def test_cut_partial_file(self, target: Path, made: MadeBundle) -> None:
+        """A partial file that is shorter than its journal says is not believed."""
+        with opened(target) as writer:
+            writer.begin(made.layout)
+            put(writer, made.layout, made.contents)
+        os.truncate(partial(target), made.layout.size // 2)
+        assert BundleWriter.held_by(target) == frozenset()
+        write(target, made)
+        assert target.read_bytes() == made.data
+
+
+class TestOtherPlans:
+    @pytest.mark.parametrize("name", PLANS)
+    def test_after_an_interruption(self, target: Path, name: str) -> None:
+        """A run with another layout keeps what it wants and makes the bytes of a fresh one."""
+        with opened(target) as writer:
+            writer.begin(OLD.layout)
+            put(writer, OLD.layout, OLD.contents)
+        new = PLANS[name]
+        fetched = write(target, new)
+        unknown = sum(len(d) for key, d in new.contents.items() if key not in OLD.contents)
+        given_up = max(map(len, LAYERS)) * (name == "turned round") * len(LAYERS)
+        assert unknown <= fetched <= unknown + given_up
+        assert target.read_bytes() == new.data
+        assert list(target.parent.iterdir()) == [target]
+
+    @pytest.mark.parametrize("name", PLANS)
+    def test_while_running(self, target: Path, name: str) -> None:
+        """A layout that changes in the middle of a run leads to the bytes of a fresh one."""
+        new = PLANS[name]
+        with opened(target) as writer:
+            writer.begin(OLD.layout)
+            put(writer, OLD.layout, OLD.contents, limit=5)
+            with pytest.raises(UnavailableError):
+                missing = next(d for d in descriptors(OLD.layout) if not writer.has_blob(d))
+                with writer.ingest(missing) as ingest:
+                    ingest.receive(broken_off(OLD.contents[missing.digest], 2000))
+            writer.replan(new.layout)
+            put(writer, new.layout, new.contents)
+            writer.finish()
+        assert target.read_bytes() == new.data
+
+    def test_half_a_blob_is_moved(self, target: Path, made: MadeBundle) -> None:
+        """Also the beginning of a blob is kept when its place changes."""
+        with opened(target) as writer:
+            writer.begin(made.layout)
+            with pytest.raises(UnavailableError):
+                with writer.ingest(big(made)) as ingest:
+                    ingest.receive(broken_off(BIG, 20_000))
+        new = bundle_of([b"first", b"second" * 200, BIG])
+        with opened(target) as writer:
+            writer.begin(new.layout)
+            with writer.ingest(big(new)) as ingest:
+                assert ingest.offset == 19_000
+        write(target, new)
+        assert target.read_bytes() == new.data

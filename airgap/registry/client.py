@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal, Self
 
 from airgap.errors import Origin
@@ -26,7 +28,7 @@ class Client:
 
     Args:
         options: How registries are reached.
-        credentials: Where credentials are found.
+        credentials: Where credentials are found; by default there are none.
         run: Where facts are reported, and what ends waiting.
         clock: Gives seconds that only grow; for tests.
         jitter: Gives numbers from 0 to 1 that spread retries; for tests.
@@ -34,13 +36,14 @@ class Client:
 
     def __init__(
         self,
-        options: ClientOptions,
-        credentials: CredentialStore,
+        options: ClientOptions | None = None,
+        credentials: CredentialStore | None = None,
         *,
-        run: Run,
+        run: Run | None = None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] | None = None,
     ) -> None:
+        options, run = options or ClientOptions(), run or Run()
         self.options = options
         self._credentials = credentials
         self._transport = Transport(options, TlsContexts(options))
@@ -52,6 +55,18 @@ class Client:
         self._channels: dict[tuple[str, str], Channel] = {}
         self._authorizers: dict[str, Authorizer] = {}
         self._repositories: dict[tuple[str, str, str], Repository] = {}
+
+    def within(self, run: Run) -> Self:
+        """The same client, with its connections and tokens, for a part of the work.
+
+        Args:
+            run: Its cancellation ends the waits between retries, too.
+        """
+        other = copy.copy(self)
+        other.network = replace(self.network, retrier=self.network.retrier.within(run), run=run)
+        other._channels = {}
+        other._repositories = {}
+        return other
 
     def repository(
         self, registry: str, repository: str, *, origin: Literal["source", "destination"]
@@ -106,7 +121,8 @@ class Client:
             if (authorizer := self._authorizers.get(registry)) is None:
 
                 def find(repository: str) -> Credential | None:
-                    return self._credentials.find(registry, repository)
+                    store = self._credentials
+                    return store.find(registry, repository) if store is not None else None
 
                 authorizer = self._authorizers[registry] = Authorizer(
                     registry, find, self._transport, clock=self.network.clock

@@ -99,6 +99,10 @@ class Retrier:
         self._run = run
         self._jitter = jitter or SystemRandom().random
 
+    def within(self, run: Run) -> Retrier:
+        """The same loop for another run."""
+        return Retrier(self._policy, run=run, jitter=self._jitter)
+
     def call(
         self, what: str, operation: Callable[[], _T], *, progress: Callable[[], int] | None = None
     ) -> _T:

@@ -19,6 +19,10 @@ class Run:
         """Report a fact."""
         self.reporter.emit(event)
 
+    def scoped(self) -> Run:
+        """A run with a cancellation of its own that ends with this one, but not the other way."""
+        return Run(self.reporter, CancelToken(parent=self.cancel))
+
     def warn(self, code: str, message: str) -> None:
         """Report something that a user should know."""
         self.reporter.emit(Notice("warning", code, message))

@@ -133,7 +133,7 @@ class _Export:
         self._run = run
         self._started = time.monotonic()
         registries = len({reference.registry for reference in references})
-        self._sources = Sources(client, registries=registries, jobs=options.jobs)
+        self._sources = Sources(client, registries=registries, jobs=options.jobs, run=run)
         self._resolution: Resolution | None = None
 
     def to_file(self, path: Path) -> ExportResult:

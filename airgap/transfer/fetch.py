@@ -67,7 +67,7 @@ class Fetcher:
             AirgapError: One failed, and that ends the work.
         """
         ordered = sorted(fetches, key=lambda f: (-f.descriptor.size, f.descriptor.digest))
-        workers = Workers(self._sources.width, run=self._run)
+        workers = Workers(self._sources.width, run=self._run, ends=self._sources.scope)
         workers.finish([self._task(fetch, workers.run) for fetch in ordered])
 
     def fetch_in_order(self, fetches: Iterable[Fetch]) -> None:

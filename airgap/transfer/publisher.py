@@ -69,6 +69,8 @@ class Publisher:
         self._publications = tuple(publications)
         self._settings = settings
         self._run = run
+        self._scope = run.scoped()
+        client = client.within(self._scope)
         self._tally = Tally()
         width = min(settings.jobs, client.options.jobs)
         self._blobs = BlobPusher(self._tally, width=width, is_dry=settings.is_dry)
@@ -317,7 +319,7 @@ class Publisher:
             self._run.emit(ItemFinished(PHASE, target.image.reference.tagged, "failed"))
 
     def _parallel(self, tasks: Sequence[Callable[[Run], None]]) -> None:
-        workers = Workers(self._settings.jobs, run=self._run)
+        workers = Workers(self._settings.jobs, run=self._run, ends=self._scope)
 
         def bound(task: Callable[[Run], None]) -> Task:
             return lambda: task(workers.run)

@@ -53,7 +53,7 @@ class Resolver:
         self._selection = selection
         self._keep_going = keep_going
         self._run = run
-        self._workers = Workers(sources.width, run=run)
+        self._workers = Workers(sources.width, run=run, ends=sources.scope)
         self._finder = ReferrerFinder(sources)
         self._lock = threading.Lock()
         self._roots: dict[Reference, Digest] = {}

@@ -6,6 +6,7 @@ import threading
 
 from airgap.registry.client import Client
 from airgap.registry.repository import Repository
+from airgap.run import Run
 
 MAX_THREADS = 32
 
@@ -17,10 +18,15 @@ class Sources:
         client: Talks to registries.
         registries: How many different ones there are.
         jobs: How many requests one of them gets at a time.
+        run: The run of the whole transfer.
+
+    Attributes:
+        scope: Ends the waits of this transfer's requests; cancelled when the transfer fails.
     """
 
-    def __init__(self, client: Client, *, registries: int, jobs: int) -> None:
-        self.client = client
+    def __init__(self, client: Client, *, registries: int, jobs: int, run: Run) -> None:
+        self.scope = run.scoped()
+        self.client = client.within(self.scope)
         self._lock = threading.Lock()
         self._open: dict[str, Repository] = {}
         self.width = min(MAX_THREADS, max(1, registries) * jobs)

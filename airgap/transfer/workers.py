@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from airgap.run import CancelToken, Run
+from airgap.run import Run
 
 Task = Callable[[], None]
 
@@ -17,6 +17,7 @@ class Workers:
     Args:
         count: How many threads.
         run: Checked before each task.
+        ends: A wider run that a failure ends as well.
 
     The first exception ends the work: nothing new is begun, and tasks that look at `Workers.run`
     stop at their next check.
@@ -25,9 +26,10 @@ class Workers:
         run: For the tasks: cancelled with the outer run, and when a task failed.
     """
 
-    def __init__(self, count: int, *, run: Run) -> None:
+    def __init__(self, count: int, *, run: Run, ends: Run | None = None) -> None:
         self._count = count
-        self.run = Run(run.reporter, CancelToken(parent=run.cancel))
+        self.run = run.scoped()
+        self._ends = ends
         self._changed = threading.Condition()
         self._tasks: deque[Task] = deque()
         self._running = 0
@@ -72,6 +74,8 @@ class Workers:
             # Only now: what stops because of this error must not be taken for the cause.
             if error is not None:
                 self.run.cancel.cancel()
+                if self._ends is not None:
+                    self._ends.cancel.cancel()
 
     def _next(self) -> Task | None:
         with self._changed:

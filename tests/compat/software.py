@@ -18,7 +18,6 @@ from typing import IO, Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-COMMAND_SECONDS = 120
 START_SECONDS = 30
 
 # Read while tests are collected: later every test has a home of its own.
@@ -84,11 +83,18 @@ class Program:
     """A program with what stands before its arguments, and the environment it gets.
 
     Nothing of whoever runs the tests reaches it: neither home nor settings nor credentials.
+
+    Attributes:
+        command: The program and its first arguments.
+        home: Its home and its current folder.
+        environment: What it finds in the environment beside what every program needs.
+        seconds: How long it may take.
     """
 
     command: tuple[str, ...]
     home: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 120
 
     @property
     def full_environment(self) -> dict[str, str]:
@@ -105,7 +111,7 @@ class Program:
             env=self.full_environment,
             stdin=stdin or subprocess.DEVNULL,
             capture_output=True,
-            timeout=COMMAND_SECONDS,
+            timeout=self.seconds,
         )
         return Done(
             done.returncode,

@@ -147,8 +147,11 @@ class PartialFile:
         with self._errors():
             posix.drop_cache(self._fd, offset, length)
 
-    def copy(self, source: int, length: int, target: int) -> None:
-        """Copy bytes within the file; source and target may overlap."""
+    def copy(self, source: int, length: int, target: int) -> Iterator[int]:
+        """Copy bytes within the file, telling how many are done as it goes.
+
+        Source and target may overlap.
+        """
         ascending = target < source
         done = 0
         while done < length:
@@ -157,6 +160,7 @@ class PartialFile:
             data = b"".join(self.chunks(source + at, size))
             self.write(data, target + at)
             done += size
+            yield done
 
     def sync(self) -> None:
         """Make all bytes durable.

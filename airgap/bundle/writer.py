@@ -8,7 +8,7 @@ layout has changed meanwhile they are moved to where it wants them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -28,11 +28,18 @@ from airgap.errors import (
     IncompleteBundleError,
     SizeMismatchError,
 )
+from airgap.oci import mediatype
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest, Hasher
 from airgap.oci.manifest import Document
 from airgap.run import Run
-from airgap.run.events import PhaseFinished, PhaseStarted
+from airgap.run.events import (
+    BlobAdvanced,
+    BlobFinished,
+    BlobStarted,
+    PhaseFinished,
+    PhaseStarted,
+)
 
 _BATCH = 64 * 1024 * 1024
 """How many bytes are moved between two syncs: what a crash in between makes be fetched again."""
@@ -271,9 +278,11 @@ class BundleWriter:
         for extent in waiting:
             hasher = Hasher(extent.digest.algorithm)
             self._file.forget_cache(extent.offset, extent.length)
-            for chunk in self._file.chunks(extent.offset, extent.length):
-                self._run.cancel.check()
-                hasher.update(chunk)
+            with self._told(extent) as advance:
+                for chunk in self._file.chunks(extent.offset, extent.length):
+                    self._run.cancel.check()
+                    hasher.update(chunk)
+                    advance(hasher.size)
             if hasher.digest() != extent.digest:
                 wrong.append(extent.digest)
         if wrong:
@@ -283,20 +292,22 @@ class BundleWriter:
         journal.add_synced(mark)
         self._run.emit(PhaseFinished("verify"))
 
-    def _move(self, moves: Iterable[Move], total: int, journal: Journal) -> None:
+    def _move(self, moves: Sequence[Move], total: int, journal: Journal) -> None:
         """Move blobs in the planned order, a batch at a time.
 
         Before a byte of a batch is overwritten its entries are dropped, durably; they come back
         when the new places are synced. What is lost by a crash in between is fetched again.
         """
-        self._run.emit(PhaseStarted("move", None, total))
+        self._run.emit(PhaseStarted("move", len(moves), total))
         for batch in _batches(moves):
             self._run.cancel.check()
             whole = {m.held.digest for m in batch if m.held.digest in self._holdings.verified}
             journal.drop(move.held.digest for move in batch)
             journal.sync()
             for move in batch:
-                self._file.copy(move.held.offset, move.held.length, move.target)
+                with self._told(move.held) as advance:
+                    for done in self._file.copy(move.held.offset, move.held.length, move.target):
+                        advance(done)
             self._file.sync()
             begun = []
             for move in batch:
@@ -307,6 +318,14 @@ class BundleWriter:
                     begun.append(extent)
             journal.add_synced(journal.mark, begun)
         self._run.emit(PhaseFinished("move"))
+
+    @contextmanager
+    def _told(self, extent: Extent) -> Iterator[Callable[[int], None]]:
+        """Report a blob that is worked on; gives what is to be called with each offset."""
+        descriptor = Descriptor(mediatype.OCTET_STREAM, extent.digest, extent.length)
+        self._run.emit(BlobStarted(descriptor, self.name))
+        yield lambda offset: self._run.emit(BlobAdvanced(descriptor, self.name, offset))
+        self._run.emit(BlobFinished(descriptor, self.name))
 
     def _write_frame(self, extent: Extent) -> None:
         for offset, data in frame(extent):

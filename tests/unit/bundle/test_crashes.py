@@ -13,7 +13,6 @@ from tests.support.bundles import MadeBundle
 from tests.support.crashes import Left, crash_points
 from tests.support.plans import LAYERS, OLD, PLANS
 from tests.support.writing import (
-    BIG,
     bundle_of,
     hurried,
     opened,
@@ -28,12 +27,6 @@ def target(tmp_path: Path) -> Path:
     folder = tmp_path / "out"
     folder.mkdir()
     return folder / "release.tar"
-
-
-@pytest.fixture
-def made() -> MadeBundle:
-    """A bundle with one layer that comes in many chunks."""
-    return bundle_of([BIG, b"small", b""])
 
 
 def left_by(target: Path, made: MadeBundle) -> None:

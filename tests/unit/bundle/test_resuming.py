@@ -14,7 +14,8 @@ from airgap.errors import (
     CancelledError,
     UnavailableError,
 )
-from airgap.run import Run
+from airgap.run import Event, Run
+from airgap.run.events import BlobAdvanced, BlobFinished, PhaseFinished, PhaseStarted
 from tests.support.bundles import MadeBundle
 from tests.support.plans import LAYERS, OLD, PLANS
 from tests.support.writing import (
@@ -44,6 +45,14 @@ def target(tmp_path: Path) -> Path:
 def made() -> MadeBundle:
     """A bundle with one layer that comes in many chunks."""
     return bundle_of([BIG, b"small", b""])
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def emit(self, event: Event, /) -> None:
+        self.events.append(event)
 
 
 class Warnings:
@@ -249,3 +258,23 @@ class TestOtherPlans:
                 assert ingest.offset == 19_000
         write(target, new)
         assert target.read_bytes() == new.data
+
+    @pytest.mark.parametrize("phase", ["move", "verify"])
+    def test_progress_is_told(self, target: Path, phase: str) -> None:
+        """Moving and hashing what is there are phases whose blobs add up to their bytes."""
+        with opened(target) as writer:
+            writer.begin(OLD.layout)
+            put(writer, OLD.layout, OLD.contents)
+        if phase == "verify":
+            shutil.copy(partial(target), target.with_name("copy"))
+            target.with_name("copy").replace(partial(target))
+        recorder = Recorder()
+        with opened(target, run=Run(recorder)) as writer:
+            writer.begin((PLANS["longer front"] if phase == "move" else OLD).layout)
+        events = recorder.events
+        (total,) = [e.total_bytes for e in events if isinstance(e, PhaseStarted)]
+        assert total == sum(map(len, OLD.contents.values()))
+        assert events[0] == PhaseStarted(phase, len(OLD.contents), total)
+        assert events[-1] == PhaseFinished(phase)
+        assert sum(e.descriptor.size for e in events if isinstance(e, BlobFinished)) == total
+        assert sum(e.offset for e in events if isinstance(e, BlobAdvanced)) == total

@@ -22,7 +22,7 @@ from pathlib import Path
 from threading import Lock
 
 from airgap.bundle.placement import Extent
-from airgap.content.atomic import write_file
+from airgap.content.atomic import move_file, remove_file
 from airgap.content.posix import sync_data, write_at
 from airgap.content.storage import storage_errors
 from airgap.oci.digest import ALGORITHMS, Digest
@@ -109,6 +109,8 @@ class Journal:
 
     def __init__(self, path: Path, inode: int, holdings: Holdings) -> None:
         self.path = path
+        # a fixed name, so that what a crash leaves is used or removed by the next run
+        self._new = path.with_name(path.name + ".new")
         self.holdings = holdings
         self._inode = inode
         self._lock = Lock()
@@ -160,6 +162,12 @@ class Journal:
         with storage_errors(self.path):
             sync_data(self._fd)
 
+    def remove(self) -> None:
+        """Remove the file, when there is nothing left to go on with."""
+        self.close()
+        remove_file(self._new, durable=False)
+        remove_file(self.path)
+
     def close(self) -> None:
         """Close the file; a second time does nothing."""
         fd, self._fd = self._fd, -1
@@ -200,10 +208,18 @@ class Journal:
                 *(_pack(_KIND_BEGUN, extent) for extent in holdings.begun.values()),
             ]
         )
-        write_file(self.path, data)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        with storage_errors(self._new):
+            fd = os.open(self._new, flags, 0o644)
+            try:
+                write_at(fd, data, 0)
+                sync_data(fd)
+                move_file(self._new, self.path)
+            except BaseException:
+                os.close(fd)
+                raise
         self.close()
-        with storage_errors(self.path):
-            self._fd = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
+        self._fd = fd
         self._size = len(data)
         self._limit = len(data) + _SLACK
         self._count = len(durable) + 1 + len(others) + len(holdings.begun)

@@ -21,7 +21,6 @@ from airgap.bundle.partial import PartialFile, journal_path, partial_path
 from airgap.bundle.placement import Extent
 from airgap.bundle.relocation import Move, plan_relocation
 from airgap.bundle.sync import Syncer
-from airgap.content.atomic import remove_file
 from airgap.errors import (
     AirgapError,
     ContentNotFoundError,
@@ -213,7 +212,7 @@ class BundleWriter:
         self._file.sync()
         self._file.publish()
         self._is_finished = True
-        remove_file(self._file.journal)
+        self._syncer.journal.remove()
         self._run.emit(PhaseFinished("seal"))
 
     def close(self) -> None:

@@ -59,6 +59,8 @@ class TestCrashes:
             else:
                 write(target, made)
             assert target.read_bytes() == made.data, f"after step {step}"
+            beside = {path.name for path in target.parent.iterdir()} - {target.name}
+            assert beside <= {"release.tar.partial.journal"}, "what a crash leaves is tidied up"
             for path in target.parent.iterdir():
                 path.unlink()
         assert target.read_bytes() == made.data

@@ -382,6 +382,6 @@ def test_a_pax_size_is_compared(tmp_path: Path) -> None:
 def test_a_header_of_another_kind_before_a_layer_is_described(tmp_path: Path) -> None:
     """A member with an unsafe name over a layer is named for what it is."""
     extent = MADE.layout.blobs[-1]
-    evil = member("../../root/.ssh/authorized_keys", b"")
+    evil = member("../../nowhere/.ssh/authorized_keys", b"")
     report = check(tmp_path, bundles.replace(MADE.data, extent.offset - 512, evil))
     assert any("leads out of the folder" in f.message for f in report.findings)

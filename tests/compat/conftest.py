@@ -25,7 +25,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> pytest.TempPathFactory:
 def home(folders: pytest.TempPathFactory) -> Path:
     """The home of every tool: empty, without settings and credentials."""
     made = folders.mktemp("home")
-    (made / "policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
+    (made / "policy.json").write_text(software.TRUST_ANYTHING)
     return made
 
 

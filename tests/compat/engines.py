@@ -126,6 +126,9 @@ def podman(folder: Path, *, driver: str = "vfs") -> Podman:
         f'[storage]\ndriver = "{driver}"\n'
         f'graphroot = "{folder / "root"}"\nrunroot = "{folder / "run"}"\n'
     )
+    settings = folder / ".config" / "containers"
+    settings.mkdir(parents=True)
+    (settings / "policy.json").write_text(software.TRUST_ANYTHING)
     environment = {"CONTAINERS_STORAGE_CONF": str(folder / "storage.conf")}
     return Podman(Program((software.find("podman"), *options), folder, environment))
 

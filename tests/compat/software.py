@@ -18,7 +18,9 @@ from typing import IO, Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 30
+START_SECONDS = 60
+TRUST_ANYTHING = '{"default": [{"type": "insecureAcceptAnything"}]}'
+"""A policy of podman and skopeo that asks for no signatures."""
 
 # Read while tests are collected: later every test has a home of its own.
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "airgap-ci"

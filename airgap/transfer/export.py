@@ -223,10 +223,13 @@ class _Export:
 
     def _fetcher(self, writer: BundleWriter | PipeWriter, *, is_pipe: bool = False) -> Fetcher:
         assert self._resolution is not None, "select() comes first"
+        selection = self._options.selection
+        if is_pipe:  # the front has left, and says that every blob comes
+            selection = replace(selection, allow_missing_at_source=False)
         return Fetcher(
             self._sources,
             writer,
-            self._options.selection,
+            selection,
             contents=self._resolution.contents,
             keep_going=self._options.keep_going and not is_pipe,
             run=self._run,

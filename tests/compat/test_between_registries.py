@@ -125,10 +125,8 @@ class TestOtherTools:
     def test_crane_finds_images_of_an_attested_index_valid(
         self, crane: Program, inside: CncfRegistry, corpus: Corpus
     ) -> None:
-        """Each image of the index is valid; crane blames nothing but the kind of attestations.
-
-        It counts their layers as none, since they are no tars; so it does at the source.
-        """
+        """Each image of the index is valid; crane blames nothing but the kind of attestations."""
+        # It counts their layers as none, since they are no tars; so it does at the source.
         images, attestations = corpus.multi.children[:2], corpus.multi.children[2:]
         for image in images:
             crane.run("validate", "--remote", f"{inside.host}/team/app@{image.digest}")

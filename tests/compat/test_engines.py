@@ -140,10 +140,8 @@ class TestContainerd:
     def test_imports_what_has_no_name(
         self, containerd: Containerd, bundles: Bundles, roots: dict[str, Content], corpus: Corpus
     ) -> None:
-        """With --digests, charts, SBOMs and signatures are there, too, under their digests.
-
-        They are not unpacked: that is not for them, and containerd 1.6 ends with an error there.
-        """
+        """With --digests, charts, SBOMs and signatures are there, too, under their digests."""
+        # Containerd 1.6 would try to unpack them, too, and end with an error.
         containerd.load(bundles.everything, "--digests", "--no-unpack")
         images = containerd.images()
         assert digests(roots).items() <= images.items()
@@ -174,11 +172,8 @@ class TestSkopeo:
         roots: dict[str, Content],
         inside: CncfRegistry,
     ) -> None:
-        """Through `oci-archive:` every image of OCI's type reaches a registry as it was.
-
-        Skopeo 1.9 does not find manifests of Docker's own type there.
-        """
-        copied = 0
+        """Through `oci-archive:` every image of OCI's type reaches a registry as it was."""
+        copied = 0  # skopeo 1.9 does not find manifests of Docker's own type there
         for name, content in roots.items():
             if "docker" in content.descriptor.media_type:
                 continue

@@ -1,6 +1,7 @@
 # make test     everything that must pass, in a virtual environment of its own (.test-venv)
 # make check    the static gates alone: format, lint, types, layers
 # make unit     the gates' fast companion: unit tests and the architecture test
+# make soak     interrupts transfers at every point there is, where the tests take a sample
 # make fmt      formats the code and applies the linter's safe fixes
 # make docs     regenerates the generated documents
 # make bench    the benchmarks (benchmarks/run.py)
@@ -15,7 +16,7 @@ BIN := $(VENV)/bin
 CODE := airgap tests tools benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help test check unit fmt docs bench clean
+.PHONY: help test check unit soak fmt docs bench clean
 
 help:
 	@sed -n 's/^# \{0,1\}//;1,/^$$/p' $(firstword $(MAKEFILE_LIST))
@@ -48,6 +49,9 @@ unit: $(VENV)/installed
 # ones first.
 test: check
 	$(BIN)/python -m pytest tests $(ARGS)
+
+soak: $(VENV)/installed
+	AIRGAP_SOAK=1 $(BIN)/python -m pytest tests/integration/test_interrupted.py --timeout 3600 $(ARGS)
 
 fmt: $(VENV)/installed
 	$(BIN)/ruff format $(CODE)

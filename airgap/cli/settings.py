@@ -54,6 +54,8 @@ class Environment:
         https_proxy: The proxy for https.
         no_proxy: What is reached without a proxy.
         has_color: Whether messages on a terminal may be coloured (no-color.org).
+        data_folder: Where the registry keeps its data if nobody says otherwise (XDG).
+        notify_socket: Where the service manager wants to be told (sd_notify), if it does.
     """
 
     docker_config: Path
@@ -62,6 +64,8 @@ class Environment:
     https_proxy: str | None = field(default=None, repr=False)
     no_proxy: tuple[str, ...] = ()
     has_color: bool = True
+    data_folder: Path = Path("airgap")
+    notify_socket: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,8 @@ def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
             h.strip() for h in (_either(environ, "no_proxy") or "").split(",") if h.strip()
         ),
         has_color=not environ.get("NO_COLOR") and environ.get("TERM") != "dumb",
+        data_folder=_xdg_folder(environ, "XDG_DATA_HOME", ".local/share") / "airgap",
+        notify_socket=environ.get("NOTIFY_SOCKET") or None,
     )
 
 
@@ -264,9 +270,13 @@ def _home(environ: Mapping[str, str]) -> Path:
 
 
 def _config_home(environ: Mapping[str, str]) -> Path:
+    return _xdg_folder(environ, "XDG_CONFIG_HOME", ".config")
+
+
+def _xdg_folder(environ: Mapping[str, str], variable: str, default: str) -> Path:
     # XDG Base Directory Specification: a relative path is invalid and ignored.
-    text = environ.get("XDG_CONFIG_HOME", "")
-    return Path(text) if text.startswith("/") else _home(environ) / ".config"
+    text = environ.get(variable, "")
+    return Path(text) if text.startswith("/") else _home(environ) / default
 
 
 def _either(environ: Mapping[str, str], name: str) -> str | None:

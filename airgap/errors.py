@@ -273,6 +273,12 @@ class StorageFullError(StorageError):
     code = "storage-full"
 
 
+class ReadOnlyError(StorageError):
+    """Something is to be changed that nobody can change, such as what lies in a bundle."""
+
+    code = "read-only"
+
+
 class LockedError(AirgapError):
     """Another run works on the same file."""
 

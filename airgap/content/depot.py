@@ -6,10 +6,11 @@ mounting a blob into another repository is making one more link.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 from airgap.content.store import Deleter, Mounter, ReferrerLister, Store, TagLister
 from airgap.oci.descriptor import Descriptor
@@ -17,12 +18,40 @@ from airgap.oci.digest import Digest
 
 
 @dataclass(frozen=True, slots=True)
+class FileStamp:
+    """Which file it is and when it was changed: equal as long as nobody touched it."""
+
+    device: int
+    inode: int
+    size: int
+    modified: int
+
+    @classmethod
+    def of(cls, file: int | Path) -> Self:
+        """Look at a file, by its path or by the descriptor under which it is open.
+
+        Raises:
+            OSError: It is not there.
+        """
+        found = os.stat(file)
+        return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
 class FileRegion:
-    """Content that lies in a file as it is, so that the system can send it by itself."""
+    """Content that lies in a file as it is, so that the system can send it by itself.
+
+    Attributes:
+        path: The file.
+        offset: Where in it the content begins.
+        size: How many bytes it has.
+        stamp: The state of the file in which that is so; None where a file never changes.
+    """
 
     path: Path
     offset: int
     size: int
+    stamp: FileStamp | None = None
 
 
 @runtime_checkable
@@ -31,6 +60,34 @@ class FileBacked(Protocol):
 
     def locate(self, descriptor: Descriptor, /) -> FileRegion | None:
         """Where the whole blob lies in one piece; None where it does not."""
+        ...
+
+
+@runtime_checkable
+class TagPager(Protocol):
+    """A repository that can list some of its tags with less work than all of them."""
+
+    def tags_page(self, *, last: str | None, limit: int) -> list[str]:
+        """The first tags behind `last`, which need not exist, in lexical order of their bytes."""
+        ...
+
+
+@runtime_checkable
+class RepositoryPager(Protocol):
+    """A depot that can list some of its repositories with less work than all of them."""
+
+    def repositories_page(self, *, last: str | None, limit: int) -> list[str]:
+        """The first names behind `last`, which need not exist, in lexical order."""
+        ...
+
+
+@runtime_checkable
+class ReadOnly(Protocol):
+    """A depot that may take no writes."""
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether every write raises `ReadOnlyError`."""
         ...
 
 
@@ -101,7 +158,10 @@ class Repository(Store, TagLister, ReferrerLister, Mounter, Deleter, Protocol):
 
 
 class Depot(Protocol):
-    """A place with many repositories. Safe to use from several threads."""
+    """A place with many repositories. Safe to use from several threads.
+
+    What cannot be written raises `ReadOnlyError`.
+    """
 
     def repository(self, name: str, /) -> Repository:
         """Give a repository by name; it comes into being with the first write.

@@ -12,6 +12,14 @@ from airgap.run import Run
 from airgap.run.events import BlobAdvanced, BlobFinished, BlobStarted
 
 
+class BlobSource(Protocol):
+    """The part of a `Source` that blobs need."""
+
+    def open(self, descriptor: Descriptor, /, *, offset: int = 0) -> AbstractContextManager[Chunks]:
+        """Read a blob from an offset on, in chunks."""
+        ...
+
+
 class BlobSink(Protocol):
     """The part of a `Sink` that blobs need."""
 

@@ -24,6 +24,7 @@ from airgap.transfer.outcome import ImportResult
 from airgap.transfer.publication import plan_publications
 from airgap.transfer.publisher import PHASE, OnExistingTag, Publisher, PublishSettings
 from airgap.transfer.push_manifests import Sparse
+from airgap.transfer.receiver import RegistryReceiver
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +132,8 @@ class _Import:
             self._options.dry_run,
         )
         publications = plan_publications(targets, catalog, documents)
-        return Publisher(self._to.registry, publications, self._client, settings, run=self._run)
+        receiver = RegistryReceiver(self._client, self._to.registry)
+        return Publisher(receiver, publications, settings, run=self._run)
 
     def _begin(self, publisher: Publisher) -> None:
         self._run.emit(PhaseStarted(PHASE, publisher.blob_count, publisher.blob_bytes))

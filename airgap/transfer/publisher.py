@@ -8,20 +8,20 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-from airgap.content.store import Chunks, Opener, Source
+from airgap.content.store import Chunks, Opener
 from airgap.errors import AirgapError, CancelledError, ConflictError
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Document
-from airgap.registry.client import Client
-from airgap.registry.repository import Repository
 from airgap.run import Run
 from airgap.run.events import ItemFinished
+from airgap.transfer.copy import BlobSource
 from airgap.transfer.destination import Target
 from airgap.transfer.outcome import Failure, ImportedImage, ImportResult, Outcome
 from airgap.transfer.publication import Publication
 from airgap.transfer.push_blobs import Attempt, BlobPusher, Tally
 from airgap.transfer.push_manifests import ManifestPusher, Sparse
+from airgap.transfer.receiver import Receiver, ReceivingRepository
 from airgap.transfer.workers import Task, Workers
 
 PHASE = "push"
@@ -49,35 +49,33 @@ class Publisher:
     """Puts publications into a registry.
 
     Args:
-        registry: Its host.
+        receiver: The registry.
         publications: What goes there.
-        client: Talks to it.
         settings: How.
         run: Progress and cancellation.
     """
 
     def __init__(
         self,
-        registry: str,
+        receiver: Receiver,
         publications: Iterable[Publication],
-        client: Client,
         settings: PublishSettings,
         *,
         run: Run,
     ) -> None:
-        self._registry = registry
+        self._registry = receiver.registry
         self._publications = tuple(publications)
         self._settings = settings
         self._run = run
         self._scope = run.scoped()
-        client = client.within(self._scope)
+        receiver = receiver.within(self._scope)
         self._tally = Tally()
-        width = min(settings.jobs, client.options.jobs)
+        width = min(settings.jobs, receiver.width)
         self._blobs = BlobPusher(self._tally, width=width, is_dry=settings.is_dry)
         self._lock = threading.Lock()
         self._list_lock = threading.Lock()
-        self._repositories: dict[str, Repository] = {
-            name: client.repository(registry, name, origin="destination")
+        self._repositories: dict[str, ReceivingRepository] = {
+            name: receiver.repository(name)
             for name in {p.target.repository for p in self._publications}
         }
         self._tags: dict[tuple[str, str], Digest] = {}
@@ -97,6 +95,11 @@ class Publisher:
     def blob_bytes(self) -> int:
         """Their bytes."""
         return sum(want.descriptor.size for want in self._wanted.values())
+
+    @property
+    def missing_bytes(self) -> int:
+        """After `push_blobs`: the bytes that were sent, or in a dry run would be."""
+        return self._tally.pushed_bytes
 
     def check_tags(self) -> None:
         """Look at every tag that will be set, before anything is sent.
@@ -127,7 +130,7 @@ class Publisher:
         for target, error in errors.items():
             self._fail(target, error)
 
-    def push_blobs(self, source: Source | None) -> None:
+    def push_blobs(self, source: BlobSource | None) -> None:
         """Send what is missing, in parallel, the largest first.
 
         Args:
@@ -272,7 +275,7 @@ class Publisher:
             origin="destination",
         )
 
-    def _repositories_for(self, digest: Digest) -> list[Repository]:
+    def _repositories_for(self, digest: Digest) -> list[ReceivingRepository]:
         """The repositories of images that still can be completed."""
         targets = [t for t in self._wanted[digest].targets if t not in self._failed]
         return [self._repositories[name] for name in dict.fromkeys(t.repository for t in targets)]
@@ -303,7 +306,7 @@ class Publisher:
         """Attempts with a blob in one repository: what that refuses, others may take."""
 
         @contextmanager
-        def attempt(repository: Repository) -> Iterator[None]:
+        def attempt(repository: ReceivingRepository) -> Iterator[None]:
             targets = self._wanted[digest].targets
             there = [t for t in targets if t.repository == repository.repository]
             with self._attempt(there, of_destination=True):

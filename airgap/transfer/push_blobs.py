@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 from airgap.content.store import Chunks, Ingest, Opener
 from airgap.errors import UnavailableError
 from airgap.oci.descriptor import Descriptor
-from airgap.registry.repository import Repository
 from airgap.run import Run
 from airgap.run.events import BlobFinished
 from airgap.transfer.copy import copy_blob
-from airgap.transfer.window import Receiver, Window
+from airgap.transfer.receiver import ReceivingRepository
+from airgap.transfer.window import Receiver as WindowReceiver
+from airgap.transfer.window import Window
 from airgap.transfer.workers import Task, Workers
 
-Attempt = Callable[[Repository], AbstractContextManager[None]]
+Attempt = Callable[[ReceivingRepository], AbstractContextManager[None]]
 """Holds what is done for one repository: its failure may leave the others alone."""
 
 
@@ -42,7 +43,7 @@ class Tally:
 class _Upload:
     """A repository as a sink that mounts a blob where it can."""
 
-    repository: Repository
+    repository: ReceivingRepository
     mount_from: str | None
 
     @property
@@ -71,7 +72,7 @@ class BlobPusher:
     def push(
         self,
         descriptor: Descriptor,
-        repositories: Sequence[Repository],
+        repositories: Sequence[ReceivingRepository],
         open_at: Opener,
         *,
         attempt: Attempt,
@@ -94,7 +95,7 @@ class BlobPusher:
     def push_passing(
         self,
         descriptor: Descriptor,
-        repositories: Sequence[Repository],
+        repositories: Sequence[ReceivingRepository],
         chunks: Chunks,
         *,
         attempt: Attempt,
@@ -110,7 +111,7 @@ class BlobPusher:
         while len(missing) > 1 and not present and self._may_mount(descriptor, window):
             first = missing.pop(0)
             present += self._send_to_all(descriptor, [first], window, attempt, run)
-        unmounted: list[Repository] = []
+        unmounted: list[ReceivingRepository] = []
         for repository in missing:
             with attempt(repository):
                 if not self._mount(descriptor, repository, present, run):
@@ -125,7 +126,11 @@ class BlobPusher:
         return self._mounts
 
     def _mount(
-        self, descriptor: Descriptor, repository: Repository, present: list[Repository], run: Run
+        self,
+        descriptor: Descriptor,
+        repository: ReceivingRepository,
+        present: list[ReceivingRepository],
+        run: Run,
     ) -> bool:
         if not present or self._mounts is False:
             return False
@@ -137,19 +142,19 @@ class BlobPusher:
     def _send_to_all(
         self,
         descriptor: Descriptor,
-        repositories: Sequence[Repository],
+        repositories: Sequence[ReceivingRepository],
         window: Window,
         attempt: Attempt,
         run: Run,
-    ) -> list[Repository]:
+    ) -> list[ReceivingRepository]:
         """Send what passes to several repositories; gives those that have it.
 
         No more at once than there may be connections: one that waits for a connection would be
         waited for by those that have one, once the window is full.
         """
-        done: list[Repository] = []
+        done: list[ReceivingRepository] = []
 
-        def task(repository: Repository, receiver: Receiver, run: Run) -> Task:
+        def task(repository: ReceivingRepository, receiver: WindowReceiver, run: Run) -> Task:
             def send() -> None:
                 try:
                     with attempt(repository):
@@ -172,7 +177,7 @@ class BlobPusher:
         return done
 
     def _too_many(
-        self, descriptor: Descriptor, repositories: Sequence[Repository]
+        self, descriptor: Descriptor, repositories: Sequence[ReceivingRepository]
     ) -> UnavailableError:
         return UnavailableError(
             f"{descriptor.digest} is wanted in {len(repositories)} repositories that do not mount "
@@ -184,12 +189,12 @@ class BlobPusher:
     def _look(
         self,
         descriptor: Descriptor,
-        repositories: Sequence[Repository],
+        repositories: Sequence[ReceivingRepository],
         attempt: Attempt,
         run: Run,
-    ) -> tuple[list[Repository], list[Repository]]:
-        present: list[Repository] = []
-        missing: list[Repository] = []
+    ) -> tuple[list[ReceivingRepository], list[ReceivingRepository]]:
+        present: list[ReceivingRepository] = []
+        missing: list[ReceivingRepository] = []
         for repository in repositories:
             with attempt(repository):
                 (present if repository.has_blob(descriptor) else missing).append(repository)
@@ -201,7 +206,7 @@ class BlobPusher:
     def _send(
         self,
         descriptor: Descriptor,
-        repository: Repository,
+        repository: ReceivingRepository,
         mount_from: str | None,
         open_at: Opener,
         run: Run,
@@ -215,6 +220,8 @@ class BlobPusher:
         self._tally.add("pushed")
         self._tally.add("pushed_bytes", descriptor.size)
 
-    def _count_mounted(self, descriptor: Descriptor, repository: Repository, run: Run) -> None:
+    def _count_mounted(
+        self, descriptor: Descriptor, repository: ReceivingRepository, run: Run
+    ) -> None:
         self._tally.add("mounted")
         run.emit(BlobFinished(descriptor, repository.name, "mounted"))

@@ -18,10 +18,10 @@ from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Document, Index, parse_manifest
 from airgap.oci.referrers import fallback_tag, referrer_descriptor, referrers_index
-from airgap.registry.repository import Repository
 from airgap.run import Run
 from airgap.transfer.publication import Publication, Referral
 from airgap.transfer.push_blobs import Tally
+from airgap.transfer.receiver import ReceivingRepository
 
 Sparse = Literal["index", "image", "fail"]
 
@@ -41,7 +41,7 @@ class ManifestPusher:
 
     def __init__(
         self,
-        repository: Repository,
+        repository: ReceivingRepository,
         *,
         sparse: Sparse,
         tags: dict[str, Digest],

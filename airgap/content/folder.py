@@ -9,20 +9,35 @@ lock                        held while a process uses the folder
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+import secrets
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_ISREG
 
-from airgap.content.atomic import make_folder, move_file, remove_file, write_file
+from airgap.content.atomic import TEMPORARY, make_folder, remove_file
 from airgap.content.depot import FileRegion
+from airgap.content.folder_lock import FolderLock
 from airgap.content.folder_metadata import FolderMetadata
-from airgap.content.posix import lock, sync_data, write_at
+from airgap.content.folder_sync import FolderSync
+from airgap.content.posix import sync_data, write_at
 from airgap.content.repository import StoredDepot
 from airgap.content.storage import storage_errors
 from airgap.content.store import CHUNK_SIZE, Chunks
-from airgap.errors import ContentNotFoundError, LockedError
-from airgap.oci.digest import Digest
+from airgap.errors import ContentNotFoundError
+from airgap.oci.digest import ALGORITHMS, Digest
 from airgap.oci.layout import blob_path
+
+_HEX = frozenset("0123456789abcdef")
+
+
+def _names(folder: Path) -> Iterator[str]:
+    with storage_errors(folder):
+        try:
+            with os.scandir(folder) as entries:
+                yield from (entry.name for entry in entries)
+        except FileNotFoundError:
+            return
 
 
 def _read_chunks(path: Path, offset: int) -> Generator[bytes, None, None]:
@@ -111,16 +126,9 @@ class FolderPool:
         self.durable = durable
         self._root = root
         self._uploads = root / "uploads"
+        self._syncs: dict[Path, FolderSync] = {}
         make_folder(self._uploads, durable=durable)
-        self._lock_fd: int | None = None
-        with storage_errors(root):
-            fd = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            if not lock(fd):
-                os.close(fd)
-                raise LockedError(
-                    f"{root} is used by another process", hint="end it, or use another folder"
-                )
-        self._lock_fd = fd
+        self._lock = FolderLock(root)
 
     def size(self, digest: Digest, /) -> int | None:
         """How many bytes a blob has; None when it is not here."""
@@ -146,6 +154,15 @@ class FolderPool:
         finally:
             chunks.close()
 
+    def read(self, digest: Digest, /) -> bytes | None:
+        """All of a small blob; None when it is not here."""
+        path = self._path(digest)
+        with storage_errors(path):
+            try:
+                return path.read_bytes()
+            except FileNotFoundError:
+                return None
+
     def locate(self, digest: Digest, /) -> FileRegion | None:
         """In which file a blob lies."""
         size = self.size(digest)
@@ -153,18 +170,64 @@ class FolderPool:
 
     def write(self, digest: Digest, raw: bytes, /) -> None:
         """Keep a small blob whose digest the caller has checked."""
-        path = self._path(digest)
-        with storage_errors(path):
-            if path.exists() and path.read_bytes() == raw:
-                return
-        make_folder(path.parent, durable=self.durable)
-        write_file(path, raw, durable=self.durable)
+        if self.read(digest) == raw:
+            # who put it there may still be waiting for this
+            self._sync(self._path(digest).parent)
+            return
+        temporary = self._uploads / f"{TEMPORARY}{secrets.token_hex(8)}"
+        partial = FolderPartial(temporary, self)
+        try:
+            partial.append(raw)
+            partial.publish(digest)
+        except BaseException:
+            partial.discard()
+            raise
 
     def adopt(self, path: Path, digest: Digest) -> None:
         """Give a finished file the name of its digest."""
         target = self._path(digest)
         make_folder(target.parent, durable=self.durable)
-        move_file(path, target, durable=self.durable)
+        with storage_errors(target):
+            path.replace(target)
+        self._sync(target.parent)
+
+    def digests(self) -> Iterator[Digest]:
+        """The digests of all blobs that are here, in no order."""
+        for algorithm, length in ALGORITHMS.items():
+            for name in _names(self._root / "blobs" / algorithm):
+                if len(name) == length and _HEX.issuperset(name):
+                    yield Digest(algorithm, name)
+
+    def remove(self, digests: Iterable[Digest]) -> None:
+        """Remove blobs that nothing names any more."""
+        folders = {self._path(digest).parent for digest in digests if self._unlink(digest)}
+        for folder in folders:
+            self._sync(folder)
+
+    def partials(self) -> Iterator[tuple[str, float, int]]:
+        """Key, time of the last write and size of all partial blobs; an unfinished small one, too.
+
+        The time is that of the file system, in seconds since 1970.
+        """
+        with storage_errors(self._uploads), os.scandir(self._uploads) as entries:
+            for entry in entries:
+                try:
+                    found = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                if S_ISREG(found.st_mode):
+                    yield entry.name, found.st_mtime, found.st_size
+
+    def drop_partial(self, key: str) -> None:
+        """Remove a partial blob that nobody goes on with."""
+        remove_file(self._uploads / key, durable=False)
+
+    def _unlink(self, digest: Digest) -> bool:
+        return remove_file(self._path(digest), durable=False)
+
+    def _sync(self, folder: Path) -> None:
+        if self.durable:
+            self._syncs.setdefault(folder, FolderSync(folder)).sync()
 
     def partial(self, key: str, /) -> FolderPartial:
         """Begin a partial blob, or go on with one."""
@@ -181,9 +244,7 @@ class FolderPool:
 
     def close(self) -> None:
         """Let go of the folder."""
-        fd, self._lock_fd = self._lock_fd, None
-        if fd is not None:
-            os.close(fd)
+        self._lock.close()
 
     def _path(self, digest: Digest) -> Path:
         return self._root / blob_path(digest)

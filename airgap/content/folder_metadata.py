@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from airgap.content.atomic import make_folder, remove_file, write_file
+from airgap.content.pool import refuse_missing
 from airgap.content.storage import storage_errors
 from airgap.errors import InvalidContentError
 from airgap.oci.descriptor import Descriptor
-from airgap.oci.digest import Digest
+from airgap.oci.digest import ALGORITHMS, Digest
 from airgap.oci.document import canonical_bytes, parse_object
 from airgap.oci.reference import is_tag
 
@@ -41,21 +42,28 @@ class FolderMetadata:
         # a tag must not be set while the manifest that it names is being deleted
         self._lock = threading.Lock()
 
-    def repositories(self) -> Iterator[str]:
-        """The names of all repositories in lexical order."""
+    def repositories(self, *, after: str = "", limit: int | None = None) -> Iterator[str]:
+        """The names of repositories in lexical order."""
         with storage_errors(self._root):
             names = [
                 Path(folder).relative_to(self._root).as_posix()
                 for folder, children in _walk(self._root)
                 if any(kind in children for kind in _KINDS)
             ]
-        return iter(sorted(names))
+        return iter(sorted(name for name in names if name > after)[:limit])
+
+    def holders(self, digest: Digest, /) -> Iterator[str]:
+        """The names of the repositories through which a blob is reachable, in lexical order."""
+        return (name for name in self.repositories() if self.has_blob(name, digest))
 
     def has_repository(self, repository: str, /) -> bool:
         """Whether anything was ever written to a repository."""
         return any((self._root / repository / kind).is_dir() for kind in _KINDS)
 
-    def link_blob(self, repository: str, digest: Digest, /) -> None:
+    def touch(self, digest: Digest, /) -> None:
+        """Nothing is ever removed here."""
+
+    def link_blob(self, repository: str, digest: Digest, /, *, size: int) -> None:
         """Make a blob reachable through a repository."""
         path = self._blob(repository, digest)
         if not path.exists():
@@ -69,15 +77,39 @@ class FolderMetadata:
         """Take a link back; False when there was none."""
         return self._remove(self._blob(repository, digest))
 
+    def links(self, repository: str, /) -> Iterator[Digest]:
+        """The digests of all blobs that are reachable through a repository."""
+        for algorithm in ALGORITHMS:
+            for name in _names(self._root / repository / "_blobs" / algorithm):
+                yield Digest(algorithm, name)
+
+    def manifests(self, repository: str, /) -> Iterator[Digest]:
+        """The digests of all manifests of a repository."""
+        for algorithm in ALGORITHMS:
+            for name in _names(self._root / repository / "_manifests" / algorithm):
+                yield Digest(algorithm, name)
+
     def put_manifest(
-        self, repository: str, entry: Descriptor, /, *, subject: Digest | None
+        self,
+        repository: str,
+        entry: Descriptor,
+        /,
+        *,
+        subject: Digest | None,
+        needs: Iterable[Digest] = (),
+        mentions: Iterable[Digest] = (),
+        tag: str | None = None,
     ) -> None:
         """Note a manifest, and that it refers to a subject."""
+        refuse_missing(repository, entry, needs, lambda digest: self.has_blob(repository, digest))
         value = entry.to_json()
         if subject is not None:
             value["subject"] = str(subject)
             self._write(self._referrer(repository, subject, entry.digest), b"")
         self._write(self._manifest(repository, entry.digest), canonical_bytes(value))
+        if tag is not None:
+            with self._lock:
+                self._write(self._tag(repository, tag), str(entry.digest).encode())
 
     def manifest(self, repository: str, digest: Digest, /) -> Descriptor | None:
         """The entry of a manifest."""
@@ -101,24 +133,25 @@ class FolderMetadata:
                 self._remove(self._referrer(repository, Digest.parse(subject), digest))
             return self._remove(path)
 
-    def set_tag(self, repository: str, tag: str, digest: Digest, /) -> None:
-        """Let a tag name a manifest."""
-        with self._lock:
-            self._write(self._tag(repository, tag), str(digest).encode())
-
     def tag(self, repository: str, tag: str, /) -> Digest | None:
         """What a tag names."""
         raw = self._read(self._tag(repository, tag))
         return Digest.parse(raw.decode()) if raw else None
+
+    def tagged(self, repository: str, tag: str, /) -> Descriptor | None:
+        """The entry of the manifest that a tag names."""
+        digest = self.tag(repository, tag)
+        return self.manifest(repository, digest) if digest else None
 
     def delete_tag(self, repository: str, tag: str, /) -> bool:
         """Forget a tag; False when it was not there."""
         with self._lock:
             return self._remove(self._tag(repository, tag))
 
-    def tags(self, repository: str, /) -> list[str]:
-        """All tags in lexical order."""
-        return sorted(filter(is_tag, _names(self._root / repository / "_tags")))
+    def tags(self, repository: str, /, *, after: str = "", limit: int | None = None) -> list[str]:
+        """Tags in lexical order: those after one, which need not exist, and at most so many."""
+        names = _names(self._root / repository / "_tags")
+        return sorted(tag for tag in names if is_tag(tag) and tag > after)[:limit]
 
     def referrers(self, repository: str, subject: Digest, /) -> tuple[Descriptor, ...]:
         """The entries of all manifests that refer to a digest, in order of their digests."""
@@ -132,6 +165,9 @@ class FolderMetadata:
             if entry is not None:
                 found.append(entry)
         return tuple(sorted(found, key=lambda entry: entry.digest))
+
+    def close(self) -> None:
+        """Nothing is open."""
 
     # -- paths -------------------------------------------------------------------------------
 

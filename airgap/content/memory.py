@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from airgap.content.depot import FileRegion
+from airgap.content.pool import refuse_missing
 from airgap.content.repository import StoredDepot
 from airgap.content.store import CHUNK_SIZE, Chunks
 from airgap.errors import ContentNotFoundError
@@ -79,6 +80,10 @@ class MemoryPool:
             raise ContentNotFoundError(f"there is no blob {digest}")
         yield _chunks(data, offset)
 
+    def read(self, digest: Digest, /) -> bytes | None:
+        """All of a small blob; None when it is not here."""
+        return self._blobs.get(digest)
+
     def locate(self, digest: Digest, /) -> FileRegion | None:
         """It lies in no file."""
         return None
@@ -124,16 +129,25 @@ class MemoryMetadata:
         """What is known of a repository, without bringing it into being by asking."""
         return self._records.get(repository) or _Records()
 
-    def repositories(self) -> Iterator[str]:
-        """The names of all repositories in lexical order."""
+    def repositories(self, *, after: str = "", limit: int | None = None) -> Iterator[str]:
+        """The names of repositories in lexical order."""
         with self._lock:
-            return iter(sorted(self._records))
+            return iter(sorted(name for name in self._records if name > after)[:limit])
+
+    def holders(self, digest: Digest, /) -> Iterator[str]:
+        """The names of the repositories through which a blob is reachable, in lexical order."""
+        with self._lock:
+            found = [name for name, records in self._records.items() if digest in records.blobs]
+            return iter(sorted(found))
 
     def has_repository(self, repository: str, /) -> bool:
         """Whether anything was ever written to a repository."""
         return repository in self._records
 
-    def link_blob(self, repository: str, digest: Digest, /) -> None:
+    def touch(self, digest: Digest, /) -> None:
+        """Nothing is ever removed here."""
+
+    def link_blob(self, repository: str, digest: Digest, /, *, size: int) -> None:
         """Make a blob reachable through a repository."""
         with self._lock:
             self._records.setdefault(repository, _Records()).blobs.add(digest)
@@ -151,14 +165,25 @@ class MemoryMetadata:
             return was_there
 
     def put_manifest(
-        self, repository: str, entry: Descriptor, /, *, subject: Digest | None
+        self,
+        repository: str,
+        entry: Descriptor,
+        /,
+        *,
+        subject: Digest | None,
+        needs: Iterable[Digest] = (),
+        mentions: Iterable[Digest] = (),
+        tag: str | None = None,
     ) -> None:
-        """Note a manifest, and that it refers to a subject."""
+        """Note a manifest, what it refers to, and a tag that names it from now on."""
         with self._lock:
+            refuse_missing(repository, entry, needs, self._of(repository).blobs.__contains__)
             records = self._records.setdefault(repository, _Records())
             records.manifests[entry.digest] = entry
             if subject is not None:
                 records.referrers.setdefault(subject, {})[entry.digest] = entry
+            if tag is not None:
+                records.tags[tag] = entry.digest
 
     def manifest(self, repository: str, digest: Digest, /) -> Descriptor | None:
         """The entry of a manifest."""
@@ -175,30 +200,31 @@ class MemoryMetadata:
                 entries.pop(digest, None)
             return True
 
-    def set_tag(self, repository: str, tag: str, digest: Digest, /) -> None:
-        """Let a tag name a manifest."""
+    def tagged(self, repository: str, tag: str, /) -> Descriptor | None:
+        """The entry of the manifest that a tag names."""
         with self._lock:
-            self._records.setdefault(repository, _Records()).tags[tag] = digest
-
-    def tag(self, repository: str, tag: str, /) -> Digest | None:
-        """What a tag names."""
-        return self._of(repository).tags.get(tag)
+            records = self._of(repository)
+            digest = records.tags.get(tag)
+            return records.manifests.get(digest) if digest else None
 
     def delete_tag(self, repository: str, tag: str, /) -> bool:
         """Forget a tag; False when it was not there."""
         with self._lock:
             return self._of(repository).tags.pop(tag, None) is not None
 
-    def tags(self, repository: str, /) -> list[str]:
-        """All tags in lexical order."""
+    def tags(self, repository: str, /, *, after: str = "", limit: int | None = None) -> list[str]:
+        """Tags in lexical order: those after one, which need not exist, and at most so many."""
         with self._lock:
-            return sorted(self._of(repository).tags)
+            return sorted(tag for tag in self._of(repository).tags if tag > after)[:limit]
 
     def referrers(self, repository: str, subject: Digest, /) -> tuple[Descriptor, ...]:
         """The entries of all manifests that refer to a digest, in order of their digests."""
         with self._lock:
             entries = self._of(repository).referrers.get(subject, {})
             return tuple(entries[digest] for digest in sorted(entries))
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class MemoryDepot(StoredDepot):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 from airgap.content.depot import FileRegion
 from airgap.content.store import Chunks
+from airgap.errors import ContentNotFoundError
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 
@@ -59,6 +60,10 @@ class Pool(Protocol):
         """
         ...
 
+    def read(self, digest: Digest, /) -> bytes | None:
+        """All of a small blob; None when it is not here."""
+        ...
+
     def locate(self, digest: Digest, /) -> FileRegion | None:
         """In which file a blob lies, if in one."""
         ...
@@ -86,15 +91,28 @@ class Metadata(Protocol):
     Every name and digest was checked by the caller. Each call is atomic by itself.
     """
 
-    def repositories(self) -> Iterator[str]:
-        """The names of all repositories in lexical order."""
+    def repositories(self, *, after: str = "", limit: int | None = None) -> Iterator[str]:
+        """The names of repositories in lexical order.
+
+        Args:
+            after: Only names that come after this one, which need not exist.
+            limit: At most so many.
+        """
+        ...
+
+    def holders(self, digest: Digest, /) -> Iterator[str]:
+        """The names of the repositories through which a blob is reachable, in lexical order."""
         ...
 
     def has_repository(self, repository: str, /) -> bool:
         """Whether anything was ever written to a repository."""
         ...
 
-    def link_blob(self, repository: str, digest: Digest, /) -> None:
+    def touch(self, digest: Digest, /) -> None:
+        """Note that somebody asks for a blob or manifest, who may go on to use it."""
+        ...
+
+    def link_blob(self, repository: str, digest: Digest, /, *, size: int) -> None:
         """Make a blob reachable through a repository."""
         ...
 
@@ -107,11 +125,28 @@ class Metadata(Protocol):
         ...
 
     def put_manifest(
-        self, repository: str, entry: Descriptor, /, *, subject: Digest | None
+        self,
+        repository: str,
+        entry: Descriptor,
+        /,
+        *,
+        subject: Digest | None,
+        needs: Iterable[Digest] = (),
+        mentions: Iterable[Digest] = (),
+        tag: str | None = None,
     ) -> None:
-        """Note a manifest, and that it refers to a subject.
+        """Note a manifest, what it refers to, and a tag that names it from now on: all or nothing.
 
-        The entry is what a list of referrers says of it: with artifact type and annotations.
+        Args:
+            repository: Where.
+            entry: What a list of referrers says of it: with artifact type and annotations.
+            subject: What it refers to.
+            needs: The blobs that must be reachable through the repository.
+            mentions: What else it lists; it is kept where it is there.
+            tag: Its tag.
+
+        Raises:
+            ContentNotFoundError: A blob that it needs is not reachable.
         """
         ...
 
@@ -119,26 +154,44 @@ class Metadata(Protocol):
         """The entry of a manifest."""
         ...
 
+    def tagged(self, repository: str, tag: str, /) -> Descriptor | None:
+        """The entry of the manifest that a tag names."""
+        ...
+
     def delete_manifest(self, repository: str, digest: Digest, /) -> bool:
         """Forget a manifest and the tags that name it; False when it was not there."""
-        ...
-
-    def set_tag(self, repository: str, tag: str, digest: Digest, /) -> None:
-        """Let a tag name a manifest."""
-        ...
-
-    def tag(self, repository: str, tag: str, /) -> Digest | None:
-        """What a tag names."""
         ...
 
     def delete_tag(self, repository: str, tag: str, /) -> bool:
         """Forget a tag; False when it was not there."""
         ...
 
-    def tags(self, repository: str, /) -> list[str]:
-        """All tags in lexical order."""
+    def tags(self, repository: str, /, *, after: str = "", limit: int | None = None) -> list[str]:
+        """Tags in lexical order: those after one, which need not exist, and at most so many."""
         ...
 
     def referrers(self, repository: str, subject: Digest, /) -> tuple[Descriptor, ...]:
         """The entries of all manifests that refer to a digest, in order of their digests."""
         ...
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        ...
+
+
+def refuse_missing(
+    repository: str,
+    entry: Descriptor,
+    needs: Iterable[Digest],
+    is_reachable: Callable[[Digest], bool],
+) -> None:
+    """Refuse a manifest that needs a blob which is not reachable through its repository.
+
+    Raises:
+        ContentNotFoundError: Names the first such blob.
+    """
+    for digest in needs:
+        if not is_reachable(digest):
+            raise ContentNotFoundError(
+                f"{repository} has no blob {digest}, which the manifest {entry.digest} needs"
+            )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import secrets
-import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from airgap.content.depot import FileRegion, Upload
 from airgap.content.ingest import PiecewiseUpload, PresentIngest, PulledIngest
-from airgap.content.pool import Metadata, Pool
+from airgap.content.pool import Metadata, Pool, refuse_missing
+from airgap.content.sessions import Sessions, StoredUpload
 from airgap.content.store import Chunks, Ingest
 from airgap.errors import (
     ContentNotFoundError,
@@ -17,103 +17,12 @@ from airgap.errors import (
     InvalidReferenceError,
     SizeMismatchError,
 )
-from airgap.oci import mediatype
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import ALGORITHMS, Digest, Verifier
 from airgap.oci.manifest import Document, parse_manifest
+from airgap.oci.mediatype import OCTET_STREAM, is_non_distributable
 from airgap.oci.reference import is_repository, is_tag
 from airgap.oci.referrers import referrer_descriptor
-
-MAX_LIVE_UPLOADS = 4096
-"""Of how many uploads the hash is kept between pieces; older ones are hashed again at the end."""
-
-
-class Sessions:
-    """The uploads and ingests that are under way in this process.
-
-    Two threads that want the same blob at the same time must not write into one partial file.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._claimed: set[str] = set()
-        self._uploads: dict[str, PiecewiseUpload] = {}
-
-    @contextmanager
-    def claim(self, key: str) -> Iterator[bool]:
-        """Hold a key while the context lasts; gives False where another thread holds it."""
-        with self._lock:
-            is_mine = key not in self._claimed
-            if is_mine:
-                self._claimed.add(key)
-        try:
-            yield is_mine
-        finally:
-            if is_mine:
-                with self._lock:
-                    self._claimed.discard(key)
-
-    def add(self, key: str, upload: PiecewiseUpload) -> PiecewiseUpload:
-        """Remember an upload; gives the one that was there first."""
-        with self._lock:
-            known = self._uploads.setdefault(key, upload)
-            while len(self._uploads) > MAX_LIVE_UPLOADS:
-                # not closed: the request that works on it right now does that when it ends
-                self._uploads.pop(next(iter(self._uploads)))
-        return known
-
-    def find(self, key: str) -> PiecewiseUpload | None:
-        """An upload that is remembered."""
-        with self._lock:
-            return self._uploads.get(key)
-
-    def remove(self, key: str) -> None:
-        """Forget an upload that is finished."""
-        with self._lock:
-            self._uploads.pop(key, None)
-
-
-class StoredUpload:
-    """An upload that its repository forgets when it ends."""
-
-    def __init__(self, upload: PiecewiseUpload, sessions: Sessions, key: str) -> None:
-        self._upload = upload
-        self._sessions = sessions
-        self._key = key
-
-    @property
-    def id(self) -> str:
-        """The name by which it can be found again in its repository."""
-        return self._upload.id
-
-    @property
-    def offset(self) -> int:
-        """How many bytes are there."""
-        return self._upload.offset
-
-    def append(self, chunk: bytes | memoryview, /) -> None:
-        """Take the next bytes."""
-        self._upload.append(chunk)
-
-    def commit(self, digest: Digest, /) -> Descriptor:
-        """Make the blob visible in the repository, durably.
-
-        Raises:
-            DigestMismatchError: The bytes hash to something else; the upload is gone.
-        """
-        try:
-            return self._upload.commit(digest)
-        finally:
-            self._sessions.remove(self._key)
-
-    def abort(self) -> None:
-        """Throw away what is there."""
-        self._sessions.remove(self._key)
-        self._upload.abort()
-
-    def close(self) -> None:
-        """Let go of open files; the upload can go on later."""
-        self._upload.close()
 
 
 class StoredRepository:
@@ -146,17 +55,20 @@ class StoredRepository:
 
     def resolve(self, reference: str, /) -> Descriptor | None:
         """Find what a tag or a digest names; None when there is no such manifest."""
-        digest = self._digest_of(reference)
-        entry = self._metadata.manifest(self._name, digest) if digest else None
-        return Descriptor(entry.media_type, entry.digest, entry.size) if entry else None
+        entry = self._entry(reference)
+        if entry is None:
+            return None
+        self._metadata.touch(entry.digest)
+        return Descriptor(entry.media_type, entry.digest, entry.size)
 
     def read_manifest(self, reference: str, /) -> tuple[Descriptor, bytes] | None:
         """The stored type, digest and exact bytes of a manifest; None when there is none."""
         found = self.resolve(reference)
         if found is None:
             return None
-        with self._pool.open(found.digest, offset=0) as chunks:
-            return found, b"".join(chunks)
+        if (raw := self._pool.read(found.digest)) is None:
+            return None
+        return found, raw
 
     def manifest(self, reference: str, /, *, media_type: str = "") -> Document:
         """Get a manifest or index by tag or digest; the type is the stored one.
@@ -183,27 +95,29 @@ class StoredRepository:
         """
         if tag is not None and not is_tag(tag):
             raise InvalidReferenceError(f"{tag[:200]!r} is not a tag")
-        for blob in document.blobs():
-            if mediatype.is_non_distributable(blob.media_type):
-                continue
-            if not self._metadata.has_blob(self._name, blob.digest):
-                raise ContentNotFoundError(
-                    f"{self._name} has no blob {blob.digest}, which the manifest"
-                    f" {document.descriptor.digest} needs"
-                )
         digest = document.descriptor.digest
-        self._pool.write(digest, document.raw)
-        self._metadata.put_manifest(
-            self._name,
-            referrer_descriptor(document),
-            subject=document.subject.digest if document.subject else None,
-        )
-        if tag is not None:
-            self._metadata.set_tag(self._name, tag, digest)
+        kept = [blob for blob in document.blobs() if not is_non_distributable(blob.media_type)]
+        needs = dict.fromkeys(blob.digest for blob in kept)
+        # asked before anything is written, and once more in the step that notes the manifest
+        refuse_missing(self._name, document.descriptor, needs, self._has)
+        with self._sessions.holds.hold(digest):
+            self._pool.write(digest, document.raw)
+            self._metadata.put_manifest(
+                self._name,
+                referrer_descriptor(document),
+                subject=document.subject.digest if document.subject else None,
+                needs=needs,
+                mentions=dict.fromkeys(child.digest for child in document.children()),
+                tag=tag,
+            )
 
     def tags(self) -> Iterator[str]:
         """All tags in lexical order; none where the repository does not exist."""
         return iter(self._metadata.tags(self._name))
+
+    def tags_page(self, *, last: str | None, limit: int) -> list[str]:
+        """The first tags behind `last`, which need not exist, in lexical order of their bytes."""
+        return self._metadata.tags(self._name, after=last or "", limit=limit)
 
     def referrers(self, subject: Digest, /) -> tuple[Descriptor, ...]:
         """What refers to the digest."""
@@ -217,22 +131,26 @@ class StoredRepository:
         """Delete a tag; False when it was not there."""
         return is_tag(tag) and self._metadata.delete_tag(self._name, tag)
 
-    def _digest_of(self, reference: str) -> Digest | None:
+    def _entry(self, reference: str) -> Descriptor | None:
         if is_tag(reference):
-            return self._metadata.tag(self._name, reference)
+            return self._metadata.tagged(self._name, reference)
         try:
-            return Digest.parse(reference)
+            digest = Digest.parse(reference)
         except InvalidContentError:
             return None
+        return self._metadata.manifest(self._name, digest)
 
     # -- blobs -------------------------------------------------------------------------------
 
     def find_blob(self, digest: Digest, /) -> Descriptor | None:
         """Describe a blob that is known by its digest alone; None when it is not here."""
-        if not self._metadata.has_blob(self._name, digest):
-            return None
-        size = self._pool.size(digest)
-        return None if size is None else Descriptor(mediatype.OCTET_STREAM, digest, size)
+        with self._sessions.holds.hold(digest):
+            if not self._has(digest):
+                return None
+            # whoever is told that it is here may go on to name it in a manifest
+            self._metadata.touch(digest)
+            size = self._pool.size(digest)
+        return None if size is None else Descriptor(OCTET_STREAM, digest, size)
 
     def has_blob(self, descriptor: Descriptor, /) -> bool:
         """Whether the blob can be read here.
@@ -278,7 +196,8 @@ class StoredRepository:
             partial = self._pool.partial(key if is_mine else self._key(secrets.token_hex(16)))
             ingest = PulledIngest(partial, descriptor, self._link)
             try:
-                yield ingest
+                with self._sessions.holds.hold(digest):
+                    yield ingest
             finally:
                 if is_mine:
                     partial.close()
@@ -291,22 +210,26 @@ class StoredRepository:
 
     def link_blob(self, digest: Digest, /, *, from_repository: str | None) -> Descriptor | None:
         """Link a blob of another repository, or of any; None when it is not there."""
-        if from_repository is not None:
-            names = [from_repository] if is_repository(from_repository) else []
-        else:
-            names = list(self._metadata.repositories())
-        size = self._pool.size(digest)
-        if size is None or not any(self._metadata.has_blob(name, digest) for name in names):
-            return None
-        self._link(digest)
-        return Descriptor(mediatype.OCTET_STREAM, digest, size)
+        with self._sessions.holds.hold(digest):
+            if from_repository is None:
+                is_there = next(self._metadata.holders(digest), None) is not None
+            else:
+                is_there = self._metadata.has_blob(from_repository, digest)
+            size = self._pool.size(digest)
+            if size is None or not is_there:
+                return None
+            self._metadata.link_blob(self._name, digest, size=size)
+        return Descriptor(OCTET_STREAM, digest, size)
 
     def delete_blob(self, digest: Digest, /) -> bool:
         """Delete a blob from this repository; False when it was not there."""
         return self._metadata.unlink_blob(self._name, digest)
 
+    def _has(self, digest: Digest) -> bool:
+        return self._metadata.has_blob(self._name, digest)
+
     def _link(self, digest: Digest) -> None:
-        self._metadata.link_blob(self._name, digest)
+        self._metadata.link_blob(self._name, digest, size=self._pool.size(digest) or 0)
 
     # -- uploads -----------------------------------------------------------------------------
 
@@ -364,6 +287,13 @@ class StoredDepot:
         """The names of all repositories in lexical order."""
         return self._metadata.repositories()
 
+    def repositories_page(self, *, last: str | None, limit: int) -> list[str]:
+        """The first names behind `last`, which need not exist, in lexical order."""
+        return list(self._metadata.repositories(after=last or "", limit=limit))
+
     def close(self) -> None:
         """Let go of files and locks."""
-        self._pool.close()
+        try:
+            self._metadata.close()
+        finally:
+            self._pool.close()

@@ -138,9 +138,9 @@ def test_a_tag_that_is_none_is_refused(root):
 
 
 def test_a_second_process_is_refused(root):
-    """Two depots on one folder would not know of each other's uploads."""
+    """Two depots on one folder would not know of each other's uploads; it says who has it."""
     depot = FolderDepot(root, durable=False)
-    with pytest.raises(LockedError, match="another process"):
+    with pytest.raises(LockedError, match=f"process {os.getpid()}"):
         FolderDepot(root, durable=False)
     depot.close()
     FolderDepot(root, durable=False).close()

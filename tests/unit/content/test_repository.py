@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airgap.content import repository
+from airgap.content import sessions
 from airgap.content.memory import MemoryDepot
 from airgap.errors import InvalidContentError, SizeMismatchError
 from airgap.oci.digest import Digest
@@ -82,7 +82,7 @@ def test_an_upload_of_an_unknown_algorithm_is_refused(depot):
 
 def test_an_upload_that_was_forgotten_is_hashed_again(depot, monkeypatch):
     """However many uploads are under way, each one can be finished."""
-    monkeypatch.setattr(repository, "MAX_LIVE_UPLOADS", 2)
+    monkeypatch.setattr(sessions, "MAX_LIVE_UPLOADS", 2)
     store = depot.repository("a")
     uploads = [store.start_upload() for _ in range(4)]
     for number, upload in enumerate(uploads):

@@ -20,7 +20,7 @@ from airgap.transfer.destination import Target
 from airgap.transfer.outcome import Failure, ImportedImage, ImportResult, Outcome
 from airgap.transfer.publication import Publication
 from airgap.transfer.push_blobs import Attempt, BlobPusher, Tally
-from airgap.transfer.push_manifests import ManifestPusher, Sparse
+from airgap.transfer.push_manifests import ManifestPusher, Sparse, tag_digests
 from airgap.transfer.receiver import Receiver, ReceivingRepository
 from airgap.transfer.workers import Task, Workers
 
@@ -248,7 +248,7 @@ class Publisher:
             outcome = "planned"
         elif self._named[target] != digest:
             outcome, digest = "image-only", self._named[target]
-        elif current == digest or target in self._present:
+        elif current in tag_digests(publication.root) or target in self._present:
             outcome = "present"
         return ImportedImage(target.image.reference.tagged, self._name(target), digest, outcome)
 
@@ -337,16 +337,16 @@ def _tags(publication: Publication, sparse: Sparse) -> Iterator[tuple[str, tuple
         yield target.tag, _names(publication, sparse)
     for referral in publication.referrals:
         if referral.tag is not None:
-            yield referral.tag, (referral.document.descriptor.digest,)
+            yield referral.tag, tag_digests(referral.document)
 
 
 def _names(publication: Publication, sparse: Sparse) -> tuple[Digest, ...]:
     """What the name of an image stands for: its root, or what an earlier run put in its place."""
-    root = publication.target.image.digest
+    root = tag_digests(publication.root)
     image = publication.single_image() if publication.is_sparse and sparse != "fail" else None
     if image is None:
-        return (root,)
-    return (image.descriptor.digest,) if sparse == "image" else (root, image.descriptor.digest)
+        return root
+    return tag_digests(image) if sparse == "image" else root + tag_digests(image)
 
 
 def _wants(publications: Iterable[Publication]) -> dict[Digest, _Want]:

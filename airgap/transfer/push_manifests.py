@@ -98,7 +98,8 @@ class ManifestPusher:
                 self._put(document)
                 sent.append(document)
             tag = publication.target.tag
-            if publication.referrals or tag is None or tag in self._keep_tags:
+            is_renamed = len(tag_digests(root)) > 1
+            if publication.referrals or tag is None or tag in self._keep_tags or is_renamed:
                 self._put(root)
             else:
                 self._tag(root, tag)
@@ -142,7 +143,7 @@ class ManifestPusher:
     def _tag(self, document: Document, tag: str) -> None:
         """Let a tag name a manifest, unless it does already or is to stay."""
         self._run.cancel.check()
-        if tag not in self._keep_tags and self._tags.get(tag) != document.descriptor.digest:
+        if tag not in self._keep_tags and self._tags.get(tag) not in tag_digests(document):
             self._repository.put_manifest(document, tag=tag)
             self._tags[tag] = document.descriptor.digest
             self._tally.add("manifests")
@@ -211,6 +212,15 @@ class ManifestPusher:
                     actual=str(found.digest),
                     origin="destination",
                 )
+
+
+def tag_digests(document: Document) -> tuple[Digest, ...]:
+    """What a tag of a manifest may name: its digest, or the sha256 that registries make.
+
+    Source: distribution-spec, "Pushing Manifests": only a push by digest says the algorithm.
+    """
+    own = document.descriptor.digest
+    return (own,) if own.algorithm == "sha256" else (own, Digest.of(document.raw))
 
 
 def _names_subject(document: Document, subject: Digest) -> bool:

@@ -7,6 +7,8 @@ import json
 
 import pytest
 
+from airgap.content import posix
+from airgap.errors import ContentNotFoundError
 from airgap.oci import mediatype
 from airgap.oci.manifest import parse_manifest
 from airgap.oci.platform import Platform
@@ -14,7 +16,7 @@ from airgap.oci.referrers import fallback_tag
 from airgap.server.settings import RegistrySettings
 from tests.support import builders
 from tests.support.builders import AMD64, ARM64, WINDOWS
-from tests.support.embedded import EmbeddedRegistry
+from tests.support.embedded import EmbeddedRegistry, Status
 from tests.support.transfers import (
     assert_holds,
     assert_sound,
@@ -22,6 +24,7 @@ from tests.support.transfers import (
     bytes_of,
     catalog_of,
     export,
+    sent,
 )
 
 PLAIN_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -223,8 +226,6 @@ def test_a_referrer_without_a_subject_of_its_own_is_listed_again(tmp_path):
 def test_cosign_signatures_are_found_where_tags_cannot_be_listed(tmp_path, outside):
     """A registry that answers 404 to the list of tags is asked for the tags themselves."""
     multi, _, _, (tag, cosign) = signed(outside)
-    from tests.support.embedded import Status
-
     outside.fail(Status(404), path=r"/tags/list", times=100)
     export(f"{outside.host}/team/app:1.0", tmp_path / "b.tar")
     referrers = catalog_of(tmp_path / "b.tar").referrers
@@ -392,3 +393,41 @@ def test_the_same_images_give_the_same_bytes(tmp_path, outside):
     second = export([*names[::-1], names[0]], tmp_path / "b.tar", jobs=4)
     assert first.plan.bundle_id == second.plan.bundle_id
     assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
+
+
+def test_a_single_image_is_asked_for_its_platform_once(tmp_path, outside):
+    """Its config decides, and is not fetched a second time."""
+    image = builders.push(outside.repository("app"), builders.image(), tag="1")
+    export(f"{outside.host}/app:1", tmp_path / "b.tar", platforms=(AMD64,))
+    assert_sound(tmp_path / "b.tar")
+    assert outside.count("GET", str(image.blobs[0].descriptor.digest)) == 1
+    with pytest.raises(ContentNotFoundError, match="linux/arm64"):
+        export(f"{outside.host}/app:1", tmp_path / "c.tar", platforms=(ARM64,))
+    assert not (tmp_path / "c.tar").exists()
+
+
+def test_a_tag_of_a_manifest_with_another_algorithm_can_be_imported_again(
+    tmp_path, outside, inside
+):
+    """Registries make sha256 of what is pushed by tag: the pinned digest is there, too, and the
+    tag is no conflict the second time.
+    """
+    config = builders.blob(b'{"os":"linux","architecture":"amd64"}', mediatype.OCI_CONFIG)
+    image = builders.manifest(config, [builders.layer(100)], algorithm="sha512")
+    builders.push(outside.repository("app"), image)
+    export(f"{outside.host}/app:1@{image.digest}", tmp_path / "b.tar")
+    for _ in range(2):
+        inside.clear()
+        bring(tmp_path / "b.tar", inside.host)
+        assert_holds(inside, "app", image)
+        assert inside.repository("app").manifest("1").raw == image.raw
+    assert sent(inside) == []
+
+
+def test_a_medium_may_be_taken_out_after_an_export_to_it(tmp_path, outside, monkeypatch):
+    """The result says whether the file lies on a mounted medium; it is synced by then."""
+    builders.push(outside.repository("app"), builders.image(), tag="1")
+    for is_medium in (False, True):
+        monkeypatch.setattr(posix, "is_medium", lambda _path, answer=is_medium: answer)
+        result = export(f"{outside.host}/app:1", tmp_path / "b.tar", overwrite=True)
+        assert result.is_removable is is_medium

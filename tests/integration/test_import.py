@@ -14,6 +14,7 @@ from airgap.errors import (
     ExitCode,
     IncompleteBundleError,
     UnauthorizedError,
+    UnavailableError,
 )
 from airgap.oci.digest import Digest
 from airgap.oci.platform import Platform
@@ -387,6 +388,17 @@ def test_an_upload_that_is_refused_fails_its_image_alone(pack, inside):
     assert inside.repository("a").resolve("1") is None
     for name in "bc":
         assert_holds(inside, name, made[f"{name}:1"], "1")
+
+
+def test_a_registry_that_wants_to_be_left_alone_ends_the_run(pack, inside):
+    """A long Retry-After is no failure of one image, not even with keep-going."""
+    path = pack({"a:1": builders.image(seed=1), "b:1": builders.image(seed=2)})
+    inside.fail(Status(429, {"Retry-After": "4000"}), method="POST", times=100)
+    for bundle in (path, path.read_bytes()):
+        with pytest.raises(UnavailableError) as raised:
+            bring(bundle, inside.host, keep_going=True)
+        assert raised.value.retry_after == 4000
+    assert inside.count("PUT", "/manifests/") == 0
 
 
 def test_a_registry_that_takes_a_manifest_and_loses_it_is_found_out(pack, inside):

@@ -8,11 +8,19 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import resource
+import socket
+import struct
 import sys
+import termios
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 _MEDIA = frozenset({"media", "mnt", "run", "Volumes"})
+_TCP_INFO_SIZE = 136
+_TCP_INFO_BYTES = struct.Struct("@QQ")
+_TCP_INFO_OFFSET = 120
 _CANNOT_ALLOCATE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 
 
@@ -50,6 +58,13 @@ def sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def give_owner(fd: int, like: Path) -> None:
+    """Give a file the owner and group of another one, where this process may do that."""
+    if os.geteuid() == 0:
+        found = like.stat()
+        os.fchown(fd, found.st_uid, found.st_gid)
 
 
 def lock(fd: int) -> bool:
@@ -113,3 +128,45 @@ def drop_cache(fd: int, offset: int, length: int) -> None:
     """Have bytes that are on the medium read from there next time; where that can be asked."""
     if sys.platform != "darwin":
         os.posix_fadvise(fd, offset, length, os.POSIX_FADV_DONTNEED)
+
+
+class Traffic(NamedTuple):
+    """What a TCP connection has moved.
+
+    Attributes:
+        moved: How many bytes the peer has taken and sent, together.
+        pending: How many bytes wait for the peer to take them.
+    """
+
+    moved: int
+    pending: int
+
+
+def socket_traffic(fd: int) -> Traffic | None:
+    """What a TCP connection has moved as the kernel knows it; None where it cannot be asked.
+
+    Also bytes that the system sends by itself (sendfile) are counted. Source: linux/tcp.h,
+    `struct tcp_info`, whose fields `tcpi_bytes_acked` and `tcpi_bytes_received` are these.
+    """
+    if sys.platform != "linux":
+        return None
+    try:
+        with socket.socket(fileno=os.dup(fd)) as copy:
+            raw = copy.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
+            waiting = fcntl.ioctl(copy.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+    except OSError:
+        return None
+    if len(raw) < _TCP_INFO_SIZE:
+        return None
+    acked, received = _TCP_INFO_BYTES.unpack_from(raw, _TCP_INFO_OFFSET)
+    return Traffic(acked + received, int.from_bytes(waiting, sys.byteorder))
+
+
+def raise_open_files() -> int:
+    """Let this process open as many files as it may, and tell how many that are."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError):  # some systems name a hard limit that they do not take
+        return soft
+    return hard

@@ -21,12 +21,25 @@ from airgap.server.access import (
     scope_of,
 )
 from airgap.server.errors import WireError, internal
-from airgap.server.exchange import Exchange, Handler, Turns, error_answer, json_answer
+from airgap.server.exchange import (
+    PRINCIPAL,
+    ROUTE,
+    Exchange,
+    Handler,
+    Turns,
+    error_answer,
+    json_answer,
+)
 from airgap.server.router import Resource, Route, route
 from airgap.server.settings import RegistrySettings
 
 API_VERSION = {"Docker-Distribution-Api-Version": "registry/2.0"}
 """Not in the specification any more, and still what some clients know a registry by."""
+SANDBOX = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+}
+"""Whatever was pushed is data: a browser that is led to it must not run it as a page of ours."""
 
 _log = logging.getLogger(__name__)
 
@@ -69,7 +82,7 @@ class Registry:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
         try:
-            found = route(request.method, request.path)
+            request[ROUTE] = found = route(request.method, request.path)
             exchange = await self._admit(request, found)
             return await _HANDLERS[found.resource, request.method](exchange)
         except WireError as error:
@@ -88,6 +101,7 @@ class Registry:
         action = required_action(found.resource, request.method)
         place = required_place(found.resource, found.repository)
         principal = await guard.identify(request, scope=scope_of(action, place))
+        request[PRINCIPAL] = principal
         if not guard.may(principal, action, place):
             raise refusal(guard, principal, request, action, place)
         return Exchange(request, found, self._depot, self._settings, self._turns, guard, principal)
@@ -102,8 +116,10 @@ def _translated(error: AirgapError) -> WireError:
     return internal(500, "the registry could not read or write its storage")
 
 
-async def _add_version(request: web.Request, response: web.StreamResponse) -> None:
+async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(API_VERSION)
+    if request.path.startswith("/v2"):
+        response.headers.update(SANDBOX)
 
 
 def create_app(
@@ -112,6 +128,7 @@ def create_app(
     *,
     guard: Guard | None = None,
     middlewares: Iterable[Middleware] = (),
+    routes: Iterable[web.AbstractRouteDef] = (),
 ) -> web.Application:
     """Make the application that serves a depot.
 
@@ -120,12 +137,14 @@ def create_app(
         settings: What the registry does.
         guard: Who may do what; everyone everything without one, which is for loopback only.
         middlewares: What sees requests before the registry does.
+        routes: What there is beside the registry; it never lies under `/v2/`.
     """
     guard = guard or OpenGuard()
     registry = Registry(depot, settings or RegistrySettings(), guard)
     app = web.Application(middlewares=list(middlewares))
-    app.on_response_prepare.append(_add_version)
+    app.on_response_prepare.append(_add_headers)
     if isinstance(guard, TokenServer):
         app.router.add_route("*", "/token", guard.answer_token)
+    app.router.add_routes(routes)
     app.router.add_route("*", "/{path:.*}", registry.handle)
     return app

@@ -18,6 +18,10 @@ from airgap.server.router import Route
 from airgap.server.settings import RegistrySettings
 
 JSON = "application/json"
+ROUTE = web.RequestKey("airgap.route", Route)
+"""What a request asks for, for whoever looks at it from outside; missing where that is nothing."""
+PRINCIPAL = web.RequestKey("airgap.principal", Principal)
+"""Who asks; missing until that is known."""
 
 
 class Turn:

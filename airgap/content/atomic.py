@@ -6,7 +6,7 @@ import os
 import secrets
 from pathlib import Path
 
-from airgap.content.posix import sync_data, sync_folder, write_at
+from airgap.content.posix import give_owner, sync_data, sync_folder, write_at
 from airgap.content.storage import storage_errors
 
 TEMPORARY = ".airgap-"
@@ -28,7 +28,14 @@ def make_folder(folder: Path, *, durable: bool = True) -> None:
             sync_folder(folder.parent)
 
 
-def write_file(path: Path, data: bytes, *, durable: bool = True, mode: int = 0o644) -> None:
+def write_file(
+    path: Path,
+    data: bytes,
+    *,
+    durable: bool = True,
+    mode: int = 0o644,
+    like: Path | None = None,
+) -> None:
     """Write a small file, replacing one that is there.
 
     Args:
@@ -36,6 +43,7 @@ def write_file(path: Path, data: bytes, *, durable: bool = True, mode: int = 0o6
         data: All of its bytes.
         durable: Whether it must survive a power cut once this returns.
         mode: Who may read it.
+        like: A file or folder whose owner it gets, where root writes what a service reads.
 
     Raises:
         StorageError: It could not be written; what was there before is still there.
@@ -45,6 +53,8 @@ def write_file(path: Path, data: bytes, *, durable: bool = True, mode: int = 0o6
         try:
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
             try:
+                if like is not None:
+                    give_owner(fd, like)
                 write_at(fd, data, 0)
                 if durable:
                     sync_data(fd)

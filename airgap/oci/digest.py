@@ -52,6 +52,20 @@ class Digest:
         return f"{self.algorithm}:{self.hex[:12]}"
 
 
+def keyed_digest(key: bytes, *parts: bytes) -> bytes:
+    """Hash parts with a key, so that nobody without it can tell or compute the result.
+
+    Args:
+        key: Up to 64 secret bytes.
+        parts: What is hashed; none of them can run into the next one.
+    """
+    state = hashlib.blake2b(key=key, digest_size=32)
+    for part in parts:
+        state.update(len(part).to_bytes(8, "big"))
+        state.update(part)
+    return state.digest()
+
+
 class Hasher:
     """Hashes content that arrives in chunks."""
 

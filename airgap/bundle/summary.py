@@ -20,28 +20,13 @@ from airgap.oci.digest import Digest
 from airgap.oci.document import parse_object
 from airgap.oci.manifest import Document, Index, Manifest
 from airgap.oci.platform import Platform
-from airgap.oci.referrers import cosign_subject
+from airgap.oci.referrer_kind import ReferrerKind, referrer_kind
 
 ImageKind = Literal["image", "index", "artifact"]
-ReferrerKind = Literal["signature", "attestation", "sbom", "artifact"]
 ConfigReader = Callable[[Digest], bytes | None]
 
 _REFERENCE_TYPE = "vnd.docker.reference.type"
 _REFERENCE_DIGEST = "vnd.docker.reference.digest"
-_SIGSTORE_CONTENT = "dev.sigstore.bundle.content"
-_COSIGN_KINDS: dict[str, ReferrerKind] = {"sig": "signature", "att": "attestation", "sbom": "sbom"}
-_MARKS: tuple[tuple[str, ReferrerKind], ...] = (
-    ("spdx", "sbom"),
-    ("cyclonedx", "sbom"),
-    ("syft", "sbom"),
-    ("in-toto", "attestation"),
-    ("dsse", "attestation"),
-    ("attestation", "attestation"),
-    ("simplesigning", "signature"),
-    ("signature", "signature"),
-    ("cosign", "signature"),
-    ("sigstore.bundle", "signature"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,22 +148,6 @@ def summarize(
         dict(sorted(Counter(by_digest.values()).items())),
         catalog.omitted,
     )
-
-
-def referrer_kind(document: Document, *, tag: str = "") -> ReferrerKind:
-    """What a referrer is for, by its tag, its types and those of its layers."""
-    cosign = cosign_subject(tag)
-    if cosign is not None:
-        return _COSIGN_KINDS[cosign[1]]
-    if document.annotations.get(_SIGSTORE_CONTENT) == "dsse-envelope":
-        return "attestation"
-    types = [document.descriptor.artifact_type, document.artifact_type]
-    types += [blob.media_type for blob in document.blobs()]
-    for media_type in types:
-        for mark, kind in _MARKS:
-            if media_type and mark in media_type.lower():
-                return kind
-    return "artifact"
 
 
 class _Summarizer:

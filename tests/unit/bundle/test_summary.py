@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from airgap.bundle.reader import open_bundle
-from airgap.bundle.summary import BundleSummary, ReferrerKind, referrer_kind, summarize
+from airgap.bundle.summary import BundleSummary, summarize
 from airgap.oci import mediatype
 from airgap.oci.platform import Platform
+from airgap.oci.referrer_kind import ReferrerKind, referrer_kind
 from tests.support import builders
 from tests.support.builders import Content, artifact, blob
 from tests.support.bundles import BundleBuilder, MadeBundle, make_bundle

@@ -239,10 +239,15 @@ def refuse_forwarded(request: web.Request) -> None:
     Raises:
         WireError: The request has a header that only proxies add.
     """
-    if any(_is_forwarding(name) for name in request.headers):
+    if is_forwarded(request):
         raise denied(
             "this registry has no users yet and serves this machine only, not through a proxy"
         )
+
+
+def is_forwarded(request: web.Request) -> bool:
+    """Whether a proxy passed the request on, as far as that shows."""
+    return any(_is_forwarding(name) for name in request.headers)
 
 
 def is_loopback(address: str | None) -> bool:

@@ -13,8 +13,9 @@ from ipaddress import ip_address
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from airgap.oci.reference import is_repository
 from airgap.server.errors import WireError, denied, unsupported
-from airgap.server.router import Resource
+from airgap.server.router import Resource, Route
 
 if TYPE_CHECKING:  # commands that only read rules need no web framework
     from aiohttp import web
@@ -192,17 +193,39 @@ _WITHOUT_NAME = MappingProxyType({Resource.BASE: REGISTRY, Resource.CATALOG: CAT
 _SCOPES = MappingProxyType({Action.PUSH: "pull,push", Action.ADMIN: "*"})
 
 
-def required_action(resource: Resource, method: str) -> Action:
-    """What somebody must be allowed to do for a request. Whatever is not known needs most."""
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What somebody must be allowed to do for a request.
+
+    Attributes:
+        action: What.
+        place: Where: a repository, `REGISTRY` or `CATALOG`.
+        scope: What a token for it must be for.
+    """
+
+    action: Action
+    place: str
+    scope: str
+
+
+def need_of(found: Route, method: str, *, mount_from: str | None = None) -> Need:
+    """What a request needs. Whatever is not known needs most.
+
+    Args:
+        found: What it asks for.
+        method: Its method.
+        mount_from: The repository that it wants to take a blob from. It goes without where that
+            may not be pulled, but a token had better be for both.
+    """
+    resource = found.resource
     action = _BY_RESOURCE.get(resource) or _BY_METHOD.get((resource, method))
     if action is None:
         action = Action.PULL if method in ("GET", "HEAD") else Action.ADMIN
-    return action
-
-
-def required_place(resource: Resource, repository: str) -> str:
-    """Where somebody must be allowed to do it."""
-    return _WITHOUT_NAME.get(resource, repository)
+    place = _WITHOUT_NAME.get(resource, found.repository)
+    scope = scope_of(action, place)
+    if mount_from and mount_from != place and is_repository(mount_from):
+        scope += f" {scope_of(Action.PULL, mount_from)}"
+    return Need(action, place, scope)
 
 
 def scope_of(action: Action, repository: str) -> str:
@@ -215,19 +238,24 @@ def scope_of(action: Action, repository: str) -> str:
 
 
 def refusal(
-    guard: Guard, principal: Principal, request: web.Request, action: Action, repository: str
+    guard: Guard,
+    principal: Principal,
+    request: web.Request,
+    action: Action,
+    place: str,
+    *,
+    scope: str | None = None,
 ) -> WireError:
     """The answer to somebody who may not do something.
 
     It is the same whether the repository exists or not, so that nobody learns that from it.
     """
-    needs_other_token = principal.grants is not None and guard.may(
-        principal.whole(), action, repository
-    )
+    needs_other_token = principal.grants is not None and guard.may(principal.whole(), action, place)
     if not principal.is_anonymous and not needs_other_token:
-        return denied(f"{principal.name} may not {action} {repository or 'here'}")
+        return denied(f"{principal.name} may not {action} {place or 'here'}")
+    scope = scope_of(action, place) if scope is None else scope
     error = "insufficient_scope" if needs_other_token else ""
-    headers = guard.challenge(request, scope=scope_of(action, repository), error=error)
+    headers = guard.challenge(request, scope=scope, error=error)
     if not headers:
         return unsupported(f"nobody may {action} here")
     return WireError(401, "UNAUTHORIZED", "authentication required", "", headers)

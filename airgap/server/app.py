@@ -15,10 +15,8 @@ from airgap.server.access import (
     Guard,
     OpenGuard,
     TokenServer,
+    need_of,
     refusal,
-    required_action,
-    required_place,
-    scope_of,
 )
 from airgap.server.errors import WireError, internal
 from airgap.server.exchange import (
@@ -98,12 +96,12 @@ class Registry:
             WireError: Nobody with these credentials may.
         """
         guard = self._guard
-        action = required_action(found.resource, request.method)
-        place = required_place(found.resource, found.repository)
-        principal = await guard.identify(request, scope=scope_of(action, place))
+        mount_from = request.query.get("from") if found.resource is Resource.UPLOADS else None
+        need = need_of(found, request.method, mount_from=mount_from)
+        principal = await guard.identify(request, scope=need.scope)
         request[PRINCIPAL] = principal
-        if not guard.may(principal, action, place):
-            raise refusal(guard, principal, request, action, place)
+        if not guard.may(principal, need.action, need.place):
+            raise refusal(guard, principal, request, need.action, need.place, scope=need.scope)
         return Exchange(request, found, self._depot, self._settings, self._turns, guard, principal)
 
 

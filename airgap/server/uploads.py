@@ -12,10 +12,12 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from airgap.content.depot import Upload
+from airgap.content.depot import BlobHolders, Upload
 from airgap.content.store import CHUNK_SIZE
 from airgap.errors import DigestMismatchError, InvalidContentError
 from airgap.oci.digest import ALGORITHMS, Digest
+from airgap.oci.reference import is_repository
+from airgap.server.access import Action, visible_names
 from airgap.server.errors import (
     digest_invalid,
     size_invalid,
@@ -31,9 +33,8 @@ async def post(exchange: Exchange) -> web.StreamResponse:
     """Begin an upload, take a whole blob at once, or mount one."""
     mounted, whole = exchange.query("mount"), exchange.query("digest")
     if mounted and exchange.settings.mounts:
-        digest, origin = _digest(mounted), exchange.query("from")
-        link = exchange.repository().link_blob
-        if await asyncio.to_thread(link, digest, from_repository=origin or None):
+        digest = _digest(mounted)
+        if await asyncio.to_thread(_mount, exchange, digest, exchange.query("from")):
             return _created(exchange, digest)
     wanted = _digest(whole) if whole else None
     algorithm = wanted.algorithm if wanted else exchange.query("digest-algorithm") or "sha256"
@@ -85,6 +86,23 @@ async def delete(exchange: Exchange) -> web.StreamResponse:
     async with _Appending(exchange, upload).turn() as appending:
         await appending.abort()
     return answer(204)
+
+
+def _mount(exchange: Exchange, digest: Digest, origin: str | None) -> bool:
+    """Link a blob of a repository that the one who asks may pull; of any such one without `from`.
+
+    Where that is not allowed the client sends the bytes, as if the blob were not there: so nobody
+    learns what other repositories have.
+    """
+    depot = exchange.depot
+    if origin:
+        may_pull = is_repository(origin) and exchange.may(Action.PULL, origin)
+        names = [origin] if may_pull else []
+    else:
+        held = depot.holders(digest) if isinstance(depot, BlobHolders) else depot.repositories()
+        names = list(visible_names(exchange.guard, exchange.principal, held))
+    link = exchange.repository().link_blob
+    return any(link(digest, from_repository=name) is not None for name in names)
 
 
 def _digest(text: str) -> Digest:

@@ -82,6 +82,15 @@ class RepositoryPager(Protocol):
 
 
 @runtime_checkable
+class BlobHolders(Protocol):
+    """A depot that can tell which repositories link a blob with less work than asking each."""
+
+    def holders(self, digest: Digest, /) -> Iterator[str]:
+        """The names of the repositories through which a blob is reachable."""
+        ...
+
+
+@runtime_checkable
 class ReadOnly(Protocol):
     """A depot that may take no writes."""
 

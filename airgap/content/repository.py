@@ -291,6 +291,10 @@ class StoredDepot:
         """The first names behind `last`, which need not exist, in lexical order."""
         return list(self._metadata.repositories(after=last or "", limit=limit))
 
+    def holders(self, digest: Digest, /) -> Iterator[str]:
+        """The names of the repositories through which a blob is reachable."""
+        return self._metadata.holders(digest)
+
     def close(self) -> None:
         """Let go of files and locks."""
         try:

@@ -4,35 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from airgap.wording import count_text, size_text, visible
+
+__all__ = [
+    "count_text",
+    "cut",
+    "labelled",
+    "size_text",
+    "speed_text",
+    "time_text",
+    "visible",
+]
+
+
 MAX_ROWS = 100
 """Longer lists are cut, with a word on where the rest stands."""
-
-
-def visible(text: str) -> str:
-    r"""Write what a terminal would obey instead of show as an escape: `\x1b`, `\u202e`.
-
-    Line breaks are escaped, too: what is shown is one line.
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def labelled(label: str, text: str, *, color: int | None) -> str:
     """A line with a label before it, coloured where a colour is given (ECMA-48 SGR)."""
     shown = f"{label}:" if color is None else f"\x1b[1;{color}m{label}:\x1b[0m"
     return f"{shown} {visible(text)}"
-
-
-def size_text(size: int) -> str:
-    """A number of bytes: `512 B`, `1.5 kB`, `734.0 MB`."""
-    value, units = float(size), ["kB", "MB", "GB", "TB", "PB"]
-    if abs(value) < 1000:
-        return f"{size} B"
-    unit = "B"
-    while abs(value) >= 999.95 and units:
-        value, unit = value / 1000, units.pop(0)
-    return f"{value:.1f} {unit}"
 
 
 def time_text(seconds: float) -> str:
@@ -42,11 +34,6 @@ def time_text(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def count_text(count: int, noun: str, plural: str | None = None) -> str:
-    """A number with its noun: `1 image`, `1,200 blobs`."""
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def speed_text(size: int, seconds: float) -> str:

@@ -21,7 +21,7 @@ print(json.dumps([code, text, sorted(set(sys.modules) - before)]))
 OWN = {
     "airgap", "airgap.errors", "airgap.version", "airgap.cli", "airgap.cli.main",
     "airgap.cli.invocation", "airgap.cli.lazy", "airgap.cli.output", "airgap.cli.tree",
-    "airgap.cli.visible",
+    "airgap.cli.visible", "airgap.wording",
 }  # fmt: skip
 HEAVY = ("urllib3", "ssl", "http", "tqdm", "aiohttp", "asyncio", "sqlite3", "email")
 
@@ -41,7 +41,7 @@ def loaded(*arguments: str) -> tuple[int, str, set[str]]:
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["export", "--help"]])
 def test_help_loads_nothing_but_names(arguments: list[str]) -> None:
-    """Help and version load ten small modules of airgap's own, and nothing heavy of Python's."""
+    """Help and version load eleven small modules of airgap's own, and nothing heavy of Python's."""
     code, text, modules = loaded(*arguments)
     assert code == 0
     assert text

@@ -15,6 +15,7 @@ from typing import Protocol, Self, runtime_checkable
 from airgap.content.store import Deleter, Mounter, ReferrerLister, Store, TagLister
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
+from airgap.oci.manifest import Document
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class FileStamp:
         Raises:
             OSError: It is not there.
         """
-        found = os.stat(file)
+        found = os.fstat(file) if isinstance(file, int) else file.stat()
         return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
@@ -151,6 +152,21 @@ class Repository(Store, TagLister, ReferrerLister, Mounter, Deleter, Protocol):
 
     def read_manifest(self, reference: str, /) -> tuple[Descriptor, bytes] | None:
         """The stored type, digest and exact bytes of a manifest; None when there is none."""
+        ...
+
+    def put_manifest(
+        self, document: Document, /, *, tag: str | None = None, is_sparse: bool = False
+    ) -> None:
+        """Write a manifest or index with its exact bytes, by digest and under a tag if given.
+
+        Args:
+            document: The manifest or index.
+            tag: What names it from now on.
+            is_sparse: Whether blobs that are not here may come later.
+
+        Raises:
+            ContentNotFoundError: A blob that it needs is not here.
+        """
         ...
 
     def link_blob(self, digest: Digest, /, *, from_repository: str | None) -> Descriptor | None:

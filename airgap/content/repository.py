@@ -86,8 +86,15 @@ class StoredRepository:
         verifier.finish()
         return parse_manifest(raw, descriptor.media_type, algorithm=descriptor.digest.algorithm)
 
-    def put_manifest(self, document: Document, /, *, tag: str | None = None) -> None:
+    def put_manifest(
+        self, document: Document, /, *, tag: str | None = None, is_sparse: bool = False
+    ) -> None:
         """Write a manifest or index with its exact bytes, by digest and under a tag if given.
+
+        Args:
+            document: The manifest or index.
+            tag: What names it from now on.
+            is_sparse: Whether blobs that are not here may come later.
 
         Raises:
             ContentNotFoundError: A blob that it needs is not here.
@@ -98,6 +105,9 @@ class StoredRepository:
         digest = document.descriptor.digest
         kept = [blob for blob in document.blobs() if not is_non_distributable(blob.media_type)]
         needs = dict.fromkeys(blob.digest for blob in kept)
+        mentions = dict.fromkeys(child.digest for child in document.children())
+        if is_sparse:
+            needs, mentions = {}, mentions | needs
         # asked before anything is written, and once more in the step that notes the manifest
         refuse_missing(self._name, document.descriptor, needs, self._has)
         with self._sessions.holds.hold(digest):
@@ -107,7 +117,7 @@ class StoredRepository:
                 referrer_descriptor(document),
                 subject=document.subject.digest if document.subject else None,
                 needs=needs,
-                mentions=dict.fromkeys(child.digest for child in document.children()),
+                mentions=mentions,
                 tag=tag,
             )
 
@@ -214,7 +224,8 @@ class StoredRepository:
             if from_repository is None:
                 is_there = next(self._metadata.holders(digest), None) is not None
             else:
-                is_there = self._metadata.has_blob(from_repository, digest)
+                is_name = is_repository(from_repository)
+                is_there = is_name and self._metadata.has_blob(from_repository, digest)
             size = self._pool.size(digest)
             if size is None or not is_there:
                 return None

@@ -50,6 +50,14 @@ def is_registry(text: str) -> bool:
     return True
 
 
+def registry_component(host: str) -> str:
+    """A registry's name as a part of a repository's name, where neither colon nor bracket can be.
+
+    Empty where nothing is left of it.
+    """
+    return re.sub(r"[^a-z0-9.]+", "-", host.lower()).strip("-.")
+
+
 @total_ordering
 @dataclass(frozen=True, slots=True)
 class Reference:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from airgap.content.depot import Depot
-from airgap.errors import AirgapError, LockedError, StorageFullError
+from airgap.content.depot import Depot, ReadOnly
+from airgap.errors import AirgapError, LockedError, ReadOnlyError, StorageFullError
+from airgap.oci.reference import is_registry, is_repository, registry_component
 from airgap.server import blobs, catalog, manifests, referrers, tags, uploads
 from airgap.server.access import (
+    Action,
     Guard,
     OpenGuard,
+    Principal,
     TokenServer,
     need_of,
     refusal,
 )
-from airgap.server.errors import WireError, internal
+from airgap.server.errors import WireError, internal, unsupported
 from airgap.server.exchange import (
     PRINCIPAL,
     ROUTE,
@@ -28,7 +33,7 @@ from airgap.server.exchange import (
     error_answer,
     json_answer,
 )
-from airgap.server.router import Resource, Route, route
+from airgap.server.router import METHODS, Resource, Route, route
 from airgap.server.settings import RegistrySettings
 
 API_VERSION = {"Docker-Distribution-Api-Version": "registry/2.0"}
@@ -38,6 +43,10 @@ SANDBOX = {
     "Content-Security-Policy": "default-src 'none'; sandbox",
 }
 """Whatever was pushed is data: a browser that is led to it must not run it as a page of ours."""
+
+READING = ("GET", "HEAD")
+NAMESPACE = "namespace"
+"""Where a request notes which registry's repository it was given, among those of that name."""
 
 _log = logging.getLogger(__name__)
 
@@ -81,8 +90,9 @@ class Registry:
         """Answer one request."""
         try:
             request[ROUTE] = found = route(request.method, request.path)
+            self._refuse_write(request, found)
             exchange = await self._admit(request, found)
-            return await _HANDLERS[found.resource, request.method](exchange)
+            return await _handler(found.resource, request.method)(exchange)
         except WireError as error:
             return error_answer(error)
         except AirgapError as error:
@@ -102,7 +112,46 @@ class Registry:
         request[PRINCIPAL] = principal
         if not guard.may(principal, need.action, need.place):
             raise refusal(guard, principal, request, need.action, need.place, scope=need.scope)
+        if need.action is Action.PULL:
+            found = await self._scoped(request, found, principal)
         return Exchange(request, found, self._depot, self._settings, self._turns, guard, principal)
+
+    def _refuse_write(self, request: web.Request, found: Route) -> None:
+        """Refuse what would change content that nobody can change.
+
+        Raises:
+            WireError: The depot is read-only, and the method is none that reads.
+        """
+        if request.method in READING or not isinstance(self._depot, ReadOnly):
+            return
+        if self._depot.is_read_only:
+            allowed = [method for method in METHODS[found.resource] if method in READING]
+            raise unsupported("this registry is read-only", allow=", ".join(allowed))
+
+    async def _scoped(self, request: web.Request, found: Route, principal: Principal) -> Route:
+        """Take the repository of the registry that a mirror's client names, if there is one.
+
+        A client that asks us in place of another registry says which one (distribution-spec,
+        "Registry Proxying"). Images that were imported with their host's name (`--keep-host`)
+        are found by that; without one, the name of the registry makes no difference.
+        """
+        namespace = request.query.get("ns", "")
+        if not found.repository or not is_registry(namespace):
+            return found
+        name = f"{registry_component(namespace)}/{found.repository}"
+        if not is_repository(name) or not self._guard.may(principal.whole(), Action.PULL, name):
+            return found
+        repository = self._depot.repository(name)
+        if not await asyncio.to_thread(lambda: repository.exists):
+            return found
+        request[NAMESPACE] = namespace
+        return replace(found, repository=name)
+
+
+def _handler(resource: Resource, method: str) -> Handler:
+    """Who answers; what has no own answer to HEAD gives that to GET without its body."""
+    own = _HANDLERS.get((resource, method))
+    return own if own is not None else _HANDLERS[resource, "GET"]
 
 
 def _translated(error: AirgapError) -> WireError:
@@ -111,6 +160,8 @@ def _translated(error: AirgapError) -> WireError:
         return internal(507, "the registry has no room left")
     if isinstance(error, LockedError):
         return internal(503, "the registry is busy")
+    if isinstance(error, ReadOnlyError):
+        return unsupported(error.message)
     return internal(500, "the registry could not read or write its storage")
 
 
@@ -118,6 +169,9 @@ async def _add_headers(request: web.Request, response: web.StreamResponse) -> No
     response.headers.update(API_VERSION)
     if request.path.startswith("/v2"):
         response.headers.update(SANDBOX)
+    namespace = request.get(NAMESPACE)
+    if namespace:
+        response.headers["OCI-Namespace"] = namespace
 
 
 def create_app(

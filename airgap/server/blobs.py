@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,15 +12,19 @@ from typing import BinaryIO
 
 from aiohttp import web
 
-from airgap.content.depot import FileBacked, Repository
+from airgap.content.depot import FileBacked, FileStamp, Repository
 from airgap.content.store import Chunks
-from airgap.errors import AirgapError, ContentNotFoundError
+from airgap.errors import AirgapError, ContentNotFoundError, IntegrityError
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.mediatype import OCTET_STREAM
+from airgap.server.conditions import entity_tag, is_known, may_send_part
 from airgap.server.errors import blob_unknown, unsupported
 from airgap.server.exchange import Exchange, answer
-from airgap.server.ranges import Span, requested_span
+from airgap.server.ranges import Multipart, Span, requested_spans
+
+LAST_BYTES = 1 << 16
+"""How many bytes are held back until it is sure that their file is still the same."""
 
 _log = logging.getLogger(__name__)
 
@@ -29,32 +34,40 @@ async def head(exchange: Exchange) -> web.StreamResponse:
     found = await asyncio.to_thread(exchange.repository().find_blob, exchange.route.digest)
     if found is None:
         raise blob_unknown(exchange.route.reference)
-    headers = _headers(found) | {"Content-Length": str(found.size)}
-    return answer(200, headers, media_type=OCTET_STREAM)
+    headers = _headers(found)
+    if is_known(exchange.request.headers.get("If-None-Match"), headers["ETag"]):
+        return answer(304, headers)
+    return answer(200, headers | {"Content-Length": str(found.size)}, media_type=OCTET_STREAM)
 
 
 async def get(exchange: Exchange) -> web.StreamResponse:
-    """Send the blob, or the part of it that is asked for."""
-    request, digest = exchange.request, exchange.route.digest
+    """Send the blob, or the parts of it that are asked for."""
+    asked, digest = exchange.request.headers, exchange.route.digest
     with ExitStack() as stack:
         body = await asyncio.to_thread(_open, exchange.repository(), digest, stack)
         if body is None:
             raise blob_unknown(str(digest))
         headers = _headers(body.descriptor)
-        if headers["ETag"] in request.headers.get("If-None-Match", ""):
+        if is_known(asked.get("If-None-Match"), headers["ETag"]):
             return answer(304, headers)
         total = body.descriptor.size
-        condition = request.headers.get("If-Range")
-        wanted = request.headers.get("Range") if condition in (None, headers["ETag"]) else None
-        span = requested_span(wanted, total)
-        response = web.StreamResponse(status=206 if span else 200, headers=headers)
-        response.content_type = OCTET_STREAM
-        if span is not None:
-            response.headers["Content-Range"] = span.content_range(total)
-        span = span or Span(0, total)
-        response.content_length = span.size
-        await response.prepare(request)
-        await _send(exchange, response, body, span)
+        wanted = asked.get("Range") if may_send_part(asked.get("If-Range"), headers["ETag"]) else ""
+        spans = requested_spans(wanted, total)
+        response = web.StreamResponse(status=206 if spans else 200, headers=headers)
+        response.headers["Content-Type"] = OCTET_STREAM
+        if len(spans) > 1:
+            frame = Multipart(spans, total, secrets.token_hex(16), OCTET_STREAM)
+            response.headers["Content-Type"] = frame.content_type
+            response.content_length = frame.size
+        else:
+            frame = None
+            span = spans[0] if spans else Span(0, total)
+            if spans:
+                response.headers["Content-Range"] = span.content_range(total)
+            spans = (span,)
+            response.content_length = span.size
+        await response.prepare(exchange.request)
+        await _Sending(exchange, response, body).send(spans, frame)
     return response
 
 
@@ -68,8 +81,11 @@ async def delete(exchange: Exchange) -> web.StreamResponse:
 
 
 def _headers(found: Descriptor) -> dict[str, str]:
-    digest = str(found.digest)
-    return {"Docker-Content-Digest": digest, "ETag": f'"{digest}"', "Accept-Ranges": "bytes"}
+    return {
+        "Docker-Content-Digest": str(found.digest),
+        "ETag": entity_tag(found.digest),
+        "Accept-Ranges": "bytes",
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +96,21 @@ class _Body:
     repository: Repository
     file: BinaryIO | None = None
     file_offset: int = 0
+    stamp: FileStamp | None = None
+
+    def check(self) -> None:
+        """See that the open file is still the one that was meant.
+
+        Raises:
+            IntegrityError: It is another one, or was changed.
+        """
+        is_same = (
+            self.file is None
+            or self.stamp is None
+            or FileStamp.of(self.file.fileno()) == self.stamp
+        )
+        if not is_same:
+            raise IntegrityError(f"the file that has {self.descriptor.digest} was changed")
 
 
 def _open(repository: Repository, digest: Digest, stack: ExitStack) -> _Body | None:
@@ -93,41 +124,74 @@ def _open(repository: Repository, digest: Digest, stack: ExitStack) -> _Body | N
         file = stack.enter_context(region.path.open("rb"))
     except FileNotFoundError:
         return None
-    return _Body(found, repository, file, region.offset)
+    body = _Body(found, repository, file, region.offset, region.stamp)
+    body.check()
+    return body
 
 
-async def _send(exchange: Exchange, response: web.StreamResponse, body: _Body, span: Span) -> None:
-    """Send the bytes; a failure in the middle must cut the connection, not end the body."""
-    transport = exchange.request.transport
-    if not span.size or transport is None:
-        return
-    try:
-        if body.file is not None:
-            loop = asyncio.get_running_loop()
-            start = body.file_offset + span.start
-            if await loop.sendfile(transport, body.file, start, span.size) != span.size:
-                raise ContentNotFoundError(f"{body.descriptor.digest} is shorter than it was")
-        else:
-            await _send_chunks(response, body, span)
-        await response.write_eof()
-    except (AirgapError, OSError) as error:
-        if not isinstance(error, ConnectionError):
-            _log.error("%s of %s broke off: %s", exchange.route, exchange.request.remote, error)
-        transport.abort()
+class _Sending:
+    """A blob on its way; a failure in the middle must cut the connection, not end the body."""
 
+    def __init__(self, exchange: Exchange, response: web.StreamResponse, body: _Body) -> None:
+        self._exchange = exchange
+        self._response = response
+        self._body = body
 
-async def _send_chunks(response: web.StreamResponse, body: _Body, span: Span) -> None:
-    left = span.size
-    opened = body.repository.open(body.descriptor, offset=span.start)
-    chunks: Chunks = await asyncio.to_thread(opened.__enter__)
-    try:
-        while left and (chunk := await asyncio.to_thread(_next, chunks)):
-            await response.write(memoryview(chunk)[:left])
-            left -= min(left, len(chunk))
-        if left:
-            raise ContentNotFoundError(f"{body.descriptor.digest} is shorter than it was")
-    finally:
-        await asyncio.to_thread(opened.__exit__, None, None, None)
+    async def send(self, spans: tuple[Span, ...], frame: Multipart | None) -> None:
+        """Send parts of the blob, framed where there are several."""
+        transport = self._exchange.request.transport
+        if transport is None:
+            return
+        try:
+            for span in spans:
+                if frame is not None:
+                    await self._response.write(frame.head(span))
+                await self._send(span, transport)
+            if frame is not None:
+                await self._response.write(frame.tail)
+            await self._response.write_eof()
+        except (AirgapError, OSError) as error:
+            if not isinstance(error, ConnectionError):
+                route, remote = self._exchange.route, self._exchange.request.remote
+                _log.error("%s of %s broke off: %s", route, remote, error)
+            transport.abort()
+
+    async def _send(self, span: Span, transport: asyncio.Transport) -> None:
+        if not span.size:
+            return
+        if self._body.file is None:
+            await self._send_chunks(span)
+            return
+        start = self._body.file_offset + span.start
+        held = min(span.size, LAST_BYTES) if self._body.stamp else 0
+        if span.size > held:
+            await self._send_file(self._body.file, transport, start, span.size - held)
+        if held:
+            self._body.check()
+            await self._send_file(self._body.file, transport, start + span.size - held, held)
+
+    async def _send_file(
+        self, file: BinaryIO, transport: asyncio.Transport, start: int, size: int
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        if await loop.sendfile(transport, file, start, size) != size:
+            raise self._too_short()
+
+    async def _send_chunks(self, span: Span) -> None:
+        left = span.size
+        opened = self._body.repository.open(self._body.descriptor, offset=span.start)
+        chunks: Chunks = await asyncio.to_thread(opened.__enter__)
+        try:
+            while left and (chunk := await asyncio.to_thread(_next, chunks)):
+                await self._response.write(memoryview(chunk)[:left])
+                left -= min(left, len(chunk))
+            if left:
+                raise self._too_short()
+        finally:
+            await asyncio.to_thread(opened.__exit__, None, None, None)
+
+    def _too_short(self) -> ContentNotFoundError:
+        return ContentNotFoundError(f"{self._body.descriptor.digest} is shorter than it was")
 
 
 def _next(chunks: Iterator[bytes]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection, Sequence
 
 from aiohttp import web
 
@@ -10,8 +11,10 @@ from airgap.content.depot import Repository
 from airgap.errors import ContentNotFoundError, InvalidContentError
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
-from airgap.oci.manifest import Document, parse_manifest
+from airgap.oci.manifest import Document, Manifest, parse_manifest
+from airgap.oci.mediatype import is_non_distributable
 from airgap.oci.reference import is_tag
+from airgap.server.conditions import entity_tag, is_known
 from airgap.server.errors import (
     digest_invalid,
     manifest_blob_unknown,
@@ -21,6 +24,9 @@ from airgap.server.errors import (
     unsupported,
 )
 from airgap.server.exchange import Exchange, answer
+
+MAX_TAGS = 100
+"""How many tags a manifest gets with one request."""
 
 
 async def get(exchange: Exchange) -> web.StreamResponse:
@@ -35,7 +41,7 @@ async def get(exchange: Exchange) -> web.StreamResponse:
         raise manifest_unknown(reference)
     descriptor, raw = found
     headers = _headers(descriptor)
-    if headers["ETag"] in exchange.request.headers.get("If-None-Match", ""):
+    if is_known(exchange.request.headers.get("If-None-Match"), headers["ETag"]):
         return answer(304, headers)
     return answer(200, headers, body=raw, media_type=descriptor.media_type)
 
@@ -46,33 +52,45 @@ async def head(exchange: Exchange) -> web.StreamResponse:
     found = await asyncio.to_thread(exchange.repository().resolve, reference)
     if found is None:
         raise manifest_unknown(reference)
-    headers = _headers(found) | {"Content-Length": str(found.size)}
+    headers = _headers(found)
+    if is_known(exchange.request.headers.get("If-None-Match"), headers["ETag"]):
+        return answer(304, headers)
+    headers |= {"Content-Length": str(found.size)}
     return answer(200, headers, media_type=found.media_type)
 
 
 async def put(exchange: Exchange) -> web.StreamResponse:
-    """Take a manifest by tag or by digest."""
+    """Take a manifest by tag, or by digest and with tags beside it."""
     reference, request = exchange.route.reference, exchange.request
-    tag = None if ":" in reference else reference
-    if tag is not None and not is_tag(tag):
-        raise manifest_invalid(f"{tag[:200]!r} is not a tag")
+    is_digest = ":" in reference
+    tags = request.query.getall("tag", [])[: MAX_TAGS + 1] if is_digest else [reference]
+    for tag in tags:
+        if not is_tag(tag):
+            raise manifest_invalid(f"{tag[:200]!r} is not a tag")
+    if len(tags) > MAX_TAGS:
+        raise manifest_invalid(f"more than {MAX_TAGS} tags at once")
     raw = await _read(exchange)
-    algorithm = "sha256" if tag is not None else exchange.route.digest.algorithm
+    algorithm = exchange.route.digest.algorithm if is_digest else "sha256"
     try:
         document = parse_manifest(raw, request.headers.get("Content-Type", ""), algorithm=algorithm)
     except InvalidContentError as error:
         raise manifest_invalid(error.message) from error
     digest = document.descriptor.digest
-    if tag is None and digest != exchange.route.digest:
+    if is_digest and digest != exchange.route.digest:
         raise digest_invalid(f"the manifest hashes to {digest}")
-    await asyncio.to_thread(_put, exchange, document, tag)
+    missing = await asyncio.to_thread(_put, exchange, document, tags)
     headers = {
         "Location": f"/v2/{exchange.route.repository}/manifests/{digest}",
         "Docker-Content-Digest": str(digest),
     }
     if document.subject is not None and exchange.settings.referrers:
         headers["OCI-Subject"] = str(document.subject.digest)
-    return answer(201, headers)
+    if missing:
+        headers["Warning"] = f'299 - "{_missing_text(missing)}"'
+    response = answer(201, headers)
+    for tag in tags if is_digest else ():
+        response.headers.add("OCI-Tag", tag)
+    return response
 
 
 async def delete(exchange: Exchange) -> web.StreamResponse:
@@ -90,8 +108,7 @@ async def delete(exchange: Exchange) -> web.StreamResponse:
 
 
 def _headers(found: Descriptor) -> dict[str, str]:
-    digest = str(found.digest)
-    return {"Docker-Content-Digest": digest, "ETag": f'"{digest}"'}
+    return {"Docker-Content-Digest": str(found.digest), "ETag": entity_tag(found.digest)}
 
 
 async def _read(exchange: Exchange) -> bytes:
@@ -107,14 +124,47 @@ async def _read(exchange: Exchange) -> bytes:
     return bytes(raw)
 
 
-def _put(exchange: Exchange, document: Document, tag: str | None) -> None:
+def _put(exchange: Exchange, document: Document, tags: Sequence[str]) -> list[Digest]:
+    """Store a manifest, and give the blobs of it that are missing."""
     repository = exchange.repository()
+    missing = _missing(repository, document)
+    if missing and not (exchange.settings.sparse_images and _is_sparse(document, missing)):
+        raise manifest_blob_unknown(_missing_text(missing))
     if not exchange.settings.sparse_indexes:
         _refuse_sparse(repository, document)
     try:
-        repository.put_manifest(document, tag=tag)
+        for tag in tags or (None,):
+            repository.put_manifest(document, tag=tag, is_sparse=bool(missing))
     except ContentNotFoundError as error:
         raise manifest_blob_unknown(error.message) from error
+    return missing
+
+
+def _missing(repository: Repository, document: Document) -> list[Digest]:
+    """The blobs of a manifest that are not here and ought to be."""
+    wanted = {blob.digest: blob for blob in document.blobs()}
+    return [
+        digest
+        for digest, blob in wanted.items()
+        if not is_non_distributable(blob.media_type) and repository.find_blob(digest) is None
+    ]
+
+
+def _is_sparse(document: Document, missing: Collection[Digest]) -> bool:
+    """Whether a part of an image is here, so that somebody left out the rest on purpose.
+
+    One of whose content nothing, or only the config, is here was pushed before its blobs, which
+    is a mistake of whoever pushed it.
+    """
+    if not isinstance(document, Manifest) or document.config is None:
+        return False
+    has_layer = any(layer.digest not in missing for layer in document.layers)
+    return document.config.digest not in missing and has_layer
+
+
+def _missing_text(missing: Sequence[Digest]) -> str:
+    more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+    return f"the repository does not have {', '.join(map(str, missing[:3]))}{more}"
 
 
 def _refuse_sparse(repository: Repository, document: Document) -> None:

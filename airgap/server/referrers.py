@@ -1,24 +1,39 @@
-"""What refers to a digest (distribution-spec, endpoint 12)."""
+"""What refers to a digest (distribution-spec, endpoint 12).
+
+A registry with this API must also list what older clients noted under the referrers tag of a
+subject (distribution-spec, "Enabling the Referrers API"). That tag is read with each request, so
+it does not matter when it was pushed, and a manifest that is deleted is not listed any more.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 from aiohttp import web
 
+from airgap.content.depot import Repository
+from airgap.errors import AirgapError
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+from airgap.oci.manifest import Index, parse_manifest
 from airgap.oci.mediatype import OCI_INDEX
-from airgap.oci.referrers import referrers_index
+from airgap.oci.referrers import fallback_tag, referrer_descriptor, referrers_index
 from airgap.server.errors import unsupported
 from airgap.server.exchange import Exchange, answer
 from airgap.server.paging import next_link, page
+
+MAX_NOTED = 1000
+"""How many entries of a referrers tag are looked at: whoever may push could write any number."""
+MAX_NOTED_BYTES = 16 * 1024 * 1024
+"""How many bytes of manifests are read for them."""
 
 
 async def get(exchange: Exchange) -> web.StreamResponse:
     """List referrers as an index: an empty one where there are none, never 404."""
     if not exchange.settings.referrers:
         raise unsupported("this registry has no referrers API", status=404)
-    entries = await asyncio.to_thread(exchange.repository().referrers, exchange.route.digest)
-    found = {str(entry.digest): entry for entry in entries or ()}
+    found = await asyncio.to_thread(_find, exchange.repository(), exchange.route.digest)
     headers: dict[str, str] = {}
     wanted = exchange.query("artifactType")
     if wanted:
@@ -31,3 +46,48 @@ async def get(exchange: Exchange) -> web.StreamResponse:
         headers |= next_link(exchange.request.path, more)
     raw = referrers_index(found[key] for key in keys)
     return answer(200, headers, body=raw, media_type=OCI_INDEX)
+
+
+def _find(repository: Repository, subject: Digest) -> dict[str, Descriptor]:
+    """Everything that refers to a subject, by digest."""
+    found = {str(entry.digest): entry for entry in repository.referrers(subject) or ()}
+    for entry in _noted(repository, subject, known=found):
+        found[str(entry.digest)] = entry
+    return found
+
+
+def _noted(
+    repository: Repository, subject: Digest, *, known: dict[str, Descriptor]
+) -> Iterator[Descriptor]:
+    """What clients noted under the subject's referrers tag and is there to be pulled.
+
+    A manifest that names no subject itself is listed: whoever wrote the tag could have written
+    one that does. One that names another subject is not.
+    """
+    note = repository.read_manifest(fallback_tag(subject))
+    if note is None:
+        return
+    index = parse_manifest(note[1], note[0].media_type, algorithm=note[0].digest.algorithm)
+    if not isinstance(index, Index):
+        return
+    left = MAX_NOTED_BYTES
+    for listed in index.manifests[:MAX_NOTED]:
+        if str(listed.digest) in known or listed.digest == subject:
+            continue
+        found = repository.resolve(str(listed.digest))
+        left -= found.size if found else 0
+        if found is None or left < 0:
+            continue
+        entry = _entry(repository, listed.digest, subject)
+        if entry is not None:
+            yield entry
+
+
+def _entry(repository: Repository, digest: Digest, subject: Digest) -> Descriptor | None:
+    try:
+        document = repository.manifest(str(digest))
+    except AirgapError:
+        return None  # deleted meanwhile, or damaged: then it cannot be pulled either
+    if document.subject is not None and document.subject.digest != subject:
+        return None
+    return referrer_descriptor(document)

@@ -32,13 +32,13 @@ class Resource(StrEnum):
 
 METHODS: dict[Resource, tuple[str, ...]] = {
     Resource.BASE: ("GET", "HEAD"),
-    Resource.CATALOG: ("GET",),
+    Resource.CATALOG: ("GET", "HEAD"),
     Resource.BLOB: ("GET", "HEAD", "DELETE"),
     Resource.UPLOADS: ("POST",),
-    Resource.UPLOAD: ("GET", "PATCH", "PUT", "DELETE"),
+    Resource.UPLOAD: ("GET", "HEAD", "PATCH", "PUT", "DELETE"),
     Resource.MANIFEST: ("GET", "HEAD", "PUT", "DELETE"),
-    Resource.TAGS: ("GET",),
-    Resource.REFERRERS: ("GET",),
+    Resource.TAGS: ("GET", "HEAD"),
+    Resource.REFERRERS: ("GET", "HEAD"),
 }
 
 

@@ -15,6 +15,8 @@ class RegistrySettings:
         referrers: Whether it has the referrers API. What refers to what is noted in any case, so
             that nothing is missing when the API is switched on later.
         sparse_indexes: Whether it takes an index while manifests that it lists are missing.
+        sparse_images: Whether it takes an image while some of its layers are missing. The answer
+            then has a Warning that names them.
         deletes: Whether tags, manifests and blobs may be deleted.
         mounts: Whether a blob may be taken over from another repository.
         chunk_min_length: What `OCI-Chunk-Min-Length` asks for, if anything.
@@ -25,6 +27,7 @@ class RegistrySettings:
 
     referrers: bool = True
     sparse_indexes: bool = True
+    sparse_images: bool = True
     deletes: bool = True
     mounts: bool = True
     chunk_min_length: int | None = None

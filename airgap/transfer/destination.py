@@ -9,7 +9,13 @@ from typing import Self
 
 from airgap.bundle.catalog import CatalogImage
 from airgap.errors import ConflictError, SettingsError
-from airgap.oci.reference import MAX_NAME, is_registry, is_repository, is_tag
+from airgap.oci.reference import (
+    MAX_NAME,
+    is_registry,
+    is_repository,
+    is_tag,
+    registry_component,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +50,7 @@ class Destination:
             SettingsError: The name cannot be one on the destination.
         """
         host, _, path = source.partition("/")
-        # A port's colon and an address's brackets cannot stand in a path.
-        kept = re.sub(r"[^a-z0-9.]+", "-", host.lower()).strip("-.")
-        parts = [self.prefix, kept if keep_host else "", path]
+        parts = [self.prefix, registry_component(host) if keep_host else "", path]
         repository = "/".join(part for part in parts if part)
         too_long = len(self.registry) + 1 + len(repository) > MAX_NAME
         if too_long or not is_repository(repository):

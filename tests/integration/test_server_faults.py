@@ -133,10 +133,10 @@ def test_a_slow_store_does_not_stall_other_requests():
     entered, release = threading.Event(), threading.Event()
 
     class Slow(MemoryDepot):
-        def repositories(self):
+        def repositories_page(self, *, last, limit):
             entered.set()
             assert release.wait(30)
-            return iter(())
+            return []
 
     with EmbeddedRegistry(depot=Slow()) as registry:
 

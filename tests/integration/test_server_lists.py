@@ -6,6 +6,7 @@ import pytest
 
 from airgap.oci import mediatype
 from airgap.oci.digest import Digest
+from airgap.oci.referrers import fallback_tag, referrers_index
 from airgap.server.settings import RegistrySettings
 from tests.support import builders
 from tests.support.builders import push, push_blob
@@ -87,6 +88,61 @@ def test_referrers_are_listed_and_filtered(store, wire):
     assert [entry["digest"] for entry in filtered.json["manifests"]] == [str(signature.digest)]
     empty = wire.ask("GET", f"/v2/{NAME}/referrers/{Digest.of(b'')}", status=200)
     assert empty.json["manifests"] == []
+
+
+def test_lists_can_be_asked_for_by_head(store, wire):
+    """HEAD gives the headers of GET, without a body."""
+    content = push(store, builders.image(), tag="1.0")
+    push(store, builders.image(seed=1), tag="1.1")
+    for path in (
+        f"/v2/{NAME}/tags/list?n=1",
+        "/v2/_catalog",
+        f"/v2/{NAME}/referrers/{content.digest}?artifactType=x",
+    ):
+        got, asked = wire.ask("GET", path, status=200), wire.ask("HEAD", path, status=200)
+        assert asked.body == b""
+        for name in ("Content-Type", "Content-Length", "Link", "OCI-Filters-Applied"):
+            assert asked.headers.get(name) == got.headers.get(name)
+
+
+def test_what_older_clients_noted_is_listed(store, wire):
+    """Entries of the referrers tag are referrers, if they are here and name no other subject."""
+    content = push(store, builders.image())
+    known = push(store, builders.sbom(content.descriptor))
+    plain = push(store, builders.artifact("application/vnd.example.note"))
+    other = push(store, builders.sbom(builders.image(seed=9).descriptor))
+    away = builders.artifact("application/vnd.example.away")
+    path = f"/v2/{NAME}/referrers/{content.digest}"
+
+    def listed(query=""):
+        answer = wire.ask("GET", path + query, status=200)
+        return {entry["digest"]: entry for entry in answer.json["manifests"]}
+
+    assert set(listed()) == {str(known.digest)}
+    entries = [found.descriptor for found in (known, plain, other, away, content)]
+    note = referrers_index(entries)
+    tag = fallback_tag(content.digest)
+    headers = {"Content-Type": mediatype.OCI_INDEX}
+    wire.ask("PUT", f"/v2/{NAME}/manifests/{tag}", note, headers, status=201)
+    found = listed()
+    assert set(found) == {str(known.digest), str(plain.digest)}
+    assert found[str(plain.digest)]["artifactType"] == "application/vnd.example.note"
+    assert set(listed("?artifactType=application/vnd.example.note")) == {str(plain.digest)}
+    push(store, away)
+    assert str(away.digest) in listed()
+    wire.ask("DELETE", f"/v2/{NAME}/manifests/{plain.digest}", status=202)
+    assert str(plain.digest) not in listed()
+    wire.ask("DELETE", f"/v2/{NAME}/manifests/{tag}", status=202)
+    assert set(listed()) == {str(known.digest)}
+
+
+def test_a_referrers_tag_that_is_no_index_changes_nothing(store, wire):
+    """Whoever pushes an image under that tag takes no list away."""
+    content = push(store, builders.image())
+    known = push(store, builders.sbom(content.descriptor))
+    push(store, builders.image(seed=3), tag=fallback_tag(content.digest))
+    answer = wire.ask("GET", f"/v2/{NAME}/referrers/{content.digest}", status=200)
+    assert [entry["digest"] for entry in answer.json["manifests"]] == [str(known.digest)]
 
 
 def test_the_referrers_api_can_be_switched_off():

@@ -119,6 +119,52 @@ def test_a_manifest_may_have_4_mib_and_not_more(registry, store, wire):
             assert answer.code == "SIZE_INVALID"
 
 
+def test_a_manifest_gets_several_tags_at_once(store, wire):
+    """A push by digest names tags beside it, which the answer confirms one by one."""
+    for algorithm in ("sha256", "sha512"):
+        found = builders.blob(b"{}", mediatype.OCI_CONFIG)
+        content = builders.manifest(found, algorithm=algorithm)
+        push_blob(store, found)
+        tags = [f"{algorithm}-{number}" for number in range(3)]
+        query = "&".join(f"tag={tag}" for tag in tags)
+        answer = put(wire, content, f"{content.digest}?{query}")
+        assert answer.headers.get_all("OCI-Tag") == tags
+        assert [store.resolve(tag).digest for tag in tags] == [content.digest] * 3
+        assert put(wire, content, f"{content.digest}?tag=-x&tag=y", status=400).code == (
+            "MANIFEST_INVALID"
+        )
+        many = "&".join(f"tag=t{number}" for number in range(101))
+        put(wire, content, f"{content.digest}?{many}", status=400)
+    assert len(list(store.tags())) == 6
+
+
+def test_an_image_may_lack_some_of_its_layers(store, wire):
+    """One layer that is elsewhere is allowed and said; without any, or a config, it is not."""
+    content = builders.image(layers=(100, 200))
+    config, first, second = content.blobs
+    for found in (None, config, second):
+        if found is not None:
+            push_blob(store, found)
+        if found is not second:
+            answer = put(wire, content, "1.0", status=400)
+            assert answer.code == "MANIFEST_BLOB_UNKNOWN"
+            assert str(first.descriptor.digest) in answer.json["errors"][0]["detail"]
+    answer = put(wire, content, "1.0")
+    assert str(first.descriptor.digest) in answer.headers["Warning"]
+    assert answer.headers["Warning"].startswith('299 - "')
+    push_blob(store, first)
+    assert "Warning" not in put(wire, content, "1.0").headers
+
+
+def test_sparse_images_can_be_refused():
+    """With the switch, every layer has to be there."""
+    content = builders.image(layers=(100, 200))
+    with serving(sparse_images=False) as registry, Wire(registry.host) as wire:
+        for found in content.blobs[:-1]:
+            push_blob(registry.repository(NAME), found)
+        assert put(wire, content, "1.0", status=400).code == "MANIFEST_BLOB_UNKNOWN"
+
+
 def test_sparse_indexes_can_be_refused():
     """As the CNCF registry does it: an index is refused while a manifest of it is missing."""
     missing = builders.image(seed=1)

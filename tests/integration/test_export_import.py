@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 
 import pytest
 
@@ -12,11 +11,9 @@ from airgap.errors import ContentNotFoundError
 from airgap.oci import mediatype
 from airgap.oci.manifest import parse_manifest
 from airgap.oci.platform import Platform
-from airgap.oci.referrers import fallback_tag
-from airgap.server.settings import RegistrySettings
 from tests.support import builders
 from tests.support.builders import AMD64, ARM64, WINDOWS
-from tests.support.embedded import EmbeddedRegistry, Status
+from tests.support.embedded import EmbeddedRegistry
 from tests.support.transfers import (
     assert_holds,
     assert_sound,
@@ -26,8 +23,6 @@ from tests.support.transfers import (
     export,
     sent,
 )
-
-PLAIN_INDEX = "application/vnd.oci.image.index.v1+json"
 
 
 def opaque():
@@ -86,18 +81,6 @@ def storage(request):
     return request.param
 
 
-@pytest.fixture
-def outside():
-    with EmbeddedRegistry() as registry:
-        yield registry
-
-
-@pytest.fixture
-def inside():
-    with EmbeddedRegistry() as registry:
-        yield registry
-
-
 def test_every_kind_of_content_arrives_as_it_was(tmp_path, storage):
     """Manifests, blobs, types and tags are the same on both sides, in memory or on disk."""
     folders = [tmp_path / "out", tmp_path / "in"] if storage == "folder" else [None, None]
@@ -132,104 +115,6 @@ def test_a_pipe_carries_the_same(tmp_path, outside, inside):
     assert imported.failed == ()
     for number, content in enumerate(made):
         assert_holds(inside, f"kinds/k{number}", content, "1")
-
-
-def signed(registry, name="team/app"):
-    """An index with an SBOM of one platform, a signature of that SBOM, and a cosign signature."""
-    repository = registry.repository(name)
-    multi = builders.push(repository, builders.multi_platform(), tag="1.0")
-    sbom = builders.push(repository, builders.sbom(multi.children[0].descriptor))
-    signature = builders.push(
-        repository, builders.artifact("application/vnd.example.sig", subject=sbom.descriptor)
-    )
-    tag, cosign = builders.cosign_signature(multi.descriptor)
-    builders.push(repository, cosign, tag=tag)
-    return multi, sbom, signature, (tag, cosign)
-
-
-def list_by_tag(registry, name, subject, *referrers):
-    """Write the fallback tag as clients do where the API is missing."""
-    entries = [r.descriptor.to_json() for r in referrers]
-    raw = json.dumps({"schemaVersion": 2, "mediaType": PLAIN_INDEX, "manifests": entries}).encode()
-    document = parse_manifest(raw, PLAIN_INDEX)
-    registry.repository(name).put_manifest(document, tag=fallback_tag(subject.digest))
-
-
-@pytest.mark.parametrize("has_api_outside", [True, False])
-@pytest.mark.parametrize("has_api_inside", [True, False])
-def test_referrers_travel_with_and_without_the_api(tmp_path, has_api_outside, has_api_inside):
-    """SBOMs, their signatures and cosign's tags arrive, and the other side lists them its way."""
-    out, into = (RegistrySettings(referrers=has) for has in (has_api_outside, has_api_inside))
-    with EmbeddedRegistry(settings=out) as outside:
-        multi, sbom, signature, (tag, cosign) = signed(outside)
-        if not has_api_outside:
-            list_by_tag(outside, "team/app", multi.children[0], sbom)
-            list_by_tag(outside, "team/app", sbom, signature)
-        export(f"{outside.host}/team/app:1.0", tmp_path / "b.tar")
-    assert_sound(tmp_path / "b.tar")
-    with EmbeddedRegistry(settings=into) as inside:
-        result = bring(tmp_path / "b.tar", inside.host)
-        assert result.referrers == 3
-        for content, name in ((multi, "1.0"), (sbom, None), (signature, None), (cosign, tag)):
-            assert_holds(inside, "team/app", content, name)
-        repository = inside.repository("team/app")
-        for subject, referrer in ((multi.children[0], sbom), (sbom, signature)):
-            listed = repository.referrers(subject.digest)
-            if not has_api_inside:
-                listed = repository.manifest(fallback_tag(subject.digest)).manifests
-            assert [(d.digest, d.artifact_type) for d in listed] == [
-                (referrer.digest, referrer.document.artifact_type)
-            ]
-            if not has_api_inside:
-                assert listed[0].annotations == referrer.document.annotations
-
-
-def test_referrers_may_stay_behind(tmp_path, outside):
-    """With referrers turned off only the image itself travels."""
-    multi, *_ = signed(outside)
-    export(f"{outside.host}/team/app:1.0", tmp_path / "b.tar", referrers=False)
-    catalog = catalog_of(tmp_path / "b.tar")
-    assert catalog.referrers == ()
-    assert {m.digest for m in catalog.manifests} == {part.digest for part in multi.walk()}
-
-
-def test_two_images_with_one_subject_are_listed_both(tmp_path, outside):
-    """A fallback list that two images write at the same time loses no entry."""
-    repository = outside.repository("team/app")
-    image = builders.push(repository, builders.image(), tag="1")
-    for number in range(6):
-        index = builders.index([image], annotations={"n": str(number)})
-        builders.push(repository, index, tag=f"i{number}")
-        sbom = builders.sbom(image.descriptor, seed=number)
-        builders.push(repository, sbom)
-    export([f"{outside.host}/team/app:i{n}" for n in range(6)], tmp_path / "b.tar")
-    with EmbeddedRegistry(settings=RegistrySettings(referrers=False)) as inside:
-        bring(tmp_path / "b.tar", inside.host, jobs=6)
-        listed = inside.repository("team/app").manifest(fallback_tag(image.digest)).manifests
-        assert len(listed) == 6
-
-
-def test_a_referrer_without_a_subject_of_its_own_is_listed_again(tmp_path):
-    """What only the source's fallback tag ties to an image is tied to it inside, too."""
-    with EmbeddedRegistry(settings=RegistrySettings(referrers=False)) as outside:
-        repository = outside.repository("team/app")
-        image = builders.push(repository, builders.image(), tag="1")
-        note = builders.push(repository, builders.artifact("application/vnd.example.note"))
-        list_by_tag(outside, "team/app", image, note)
-        export(f"{outside.host}/team/app:1", tmp_path / "b.tar")
-    with EmbeddedRegistry() as inside:
-        bring(tmp_path / "b.tar", inside.host)
-        listed = inside.repository("team/app").manifest(fallback_tag(image.digest)).manifests
-        assert [entry.digest for entry in listed] == [note.digest]
-
-
-def test_cosign_signatures_are_found_where_tags_cannot_be_listed(tmp_path, outside):
-    """A registry that answers 404 to the list of tags is asked for the tags themselves."""
-    multi, _, _, (tag, cosign) = signed(outside)
-    outside.fail(Status(404), path=r"/tags/list", times=100)
-    export(f"{outside.host}/team/app:1.0", tmp_path / "b.tar")
-    referrers = catalog_of(tmp_path / "b.tar").referrers
-    assert (multi.digest, cosign.digest, tag) in {(r.subject, r.digest, r.tag) for r in referrers}
 
 
 def test_a_platform_choice_travels_and_says_what_it_left(tmp_path, outside, inside):
@@ -280,62 +165,6 @@ def test_two_names_of_one_digest_both_arrive(tmp_path, outside, inside):
     bring(tmp_path / "b.tar", inside.host)
     for tag in ("1.0", "latest"):
         assert_holds(inside, "app", image, tag)
-
-
-def test_layers_shared_over_repositories_and_registries_are_fetched_once(tmp_path, outside, inside):
-    """One blob of two registries is fetched from one of them, and mounted inside."""
-    layer = builders.layer(5000)
-    with EmbeddedRegistry() as other:
-        for registry, name, seed in ((outside, "a", 1), (outside, "b", 2), (other, "c", 3)):
-            image = builders.image(layers=(layer, 100), seed=seed)
-            builders.push(registry.repository(name), image, tag="1")
-        names = [f"{outside.host}/a:1", f"{outside.host}/b:1", f"{other.host}/c:1"]
-        export(names, tmp_path / "b.tar")
-        blob = f"/blobs/{layer.descriptor.digest}"
-        assert outside.count("GET", blob) + other.count("GET", blob) == 1
-    result = bring(tmp_path / "b.tar", inside.host)
-    assert result.blobs_mounted == 2
-    for name, seed in (("a", 1), ("b", 2), ("c", 3)):
-        assert_holds(inside, name, builders.image(layers=(layer, 100), seed=seed), "1")
-
-
-def test_a_blob_that_one_repository_lost_comes_from_another(tmp_path, outside):
-    """Every repository that names a blob is asked before it counts as missing."""
-    layer = builders.layer(500)
-    for name, seed in (("a", 1), ("b", 2)):
-        builders.push(outside.repository(name), builders.image(layers=(layer,), seed=seed), tag="1")
-    outside.repository("a").delete_blob(layer.descriptor.digest)
-    export([f"{outside.host}/a:1", f"{outside.host}/b:1"], tmp_path / "b.tar")
-    assert_sound(tmp_path / "b.tar")
-
-
-def test_a_manifest_that_one_repository_lost_comes_from_another(tmp_path, outside):
-    """The same for manifests, in whatever order they are asked for."""
-    child = builders.image()
-    for number, name in enumerate(("a", "b", "c")):
-        index = builders.index([child], annotations={"n": str(number)})
-        builders.push(outside.repository(name), index, tag="1")
-    for name in ("a", "b"):
-        outside.repository(name).delete_manifest(child.digest)
-    names = [f"{outside.host}/{name}:1" for name in "abc"]
-    for order in (names, names[::-1]):
-        export(order, tmp_path / "b.tar", overwrite=True)
-        assert_sound(tmp_path / "b.tar")
-
-
-def test_a_manifest_that_comes_later_from_another_repository_counts(tmp_path, outside):
-    """It does not matter whether the repository that lacks it was asked and answered before."""
-    child = builders.image()
-    shallow = builders.index([child])
-    deep = builders.index([builders.index([shallow], annotations={"n": "1"})])
-    builders.push(outside.repository("a"), shallow, tag="1")
-    builders.push(outside.repository("b"), deep, tag="1")
-    outside.repository("a").delete_manifest(child.digest)
-    names = [f"{outside.host}/{name}:1" for name in "ab"]
-    for order in (names, names[::-1]):
-        result = export(order, tmp_path / "b.tar", overwrite=True, jobs=1)
-        assert len(result.plan.images) == 2
-        assert_sound(tmp_path / "b.tar")
 
 
 def test_a_layer_that_is_not_distributable_stays_and_is_listed(tmp_path, outside, inside):

@@ -1,4 +1,4 @@
-"""Importing a bundle: what is sent, what is not, and what is refused before anything is."""
+"""Importing a bundle: what is sent, what is not, and what a failure leaves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 import pytest
 
 from airgap.errors import (
-    AirgapError,
     ConflictError,
     ContentNotFoundError,
     DigestMismatchError,
@@ -17,39 +16,12 @@ from airgap.errors import (
     UnavailableError,
 )
 from airgap.oci.digest import Digest
-from airgap.oci.platform import Platform
-from airgap.oci.referrers import fallback_tag
 from airgap.server.settings import RegistrySettings
 from tests.support import builders
-from tests.support.builders import AMD64, ARM64
 from tests.support.embedded import CutBody, Drop, EmbeddedRegistry, Lose, Status
 from tests.support.transfers import assert_holds, bring, export, sent
 
 UNAUTHORIZED = Status(403, body=b'{"errors":[{"code":"DENIED","message":"no"}]}')
-
-
-@pytest.fixture
-def inside():
-    with EmbeddedRegistry() as registry:
-        yield registry
-
-
-@pytest.fixture
-def pack(tmp_path):
-    """Make a bundle of contents by name, from a registry that is gone afterwards."""
-
-    def make(contents, *, referrers=(), **options):
-        with EmbeddedRegistry() as outside:
-            for name, content in contents.items():
-                repository, _, tag = name.partition(":")
-                builders.push(outside.repository(repository), content, tag=tag)
-            for repository, content, tag in referrers:
-                builders.push(outside.repository(repository), content, tag=tag)
-            path = tmp_path / f"{len(list(tmp_path.iterdir()))}.tar"
-            export([f"{outside.host}/{name}" for name in contents], path, **options)
-        return path
-
-    return make
 
 
 def test_a_second_import_sends_nothing(pack, inside):
@@ -142,190 +114,6 @@ def test_lost_answers_do_not_lose_content(pack, inside, fault):
         assert_holds(inside, f"{method.lower()}/app", multi, "1")
 
 
-# -- tags --------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def taken(pack, inside):
-    """A bundle with two images, one of whose tags names something else inside."""
-    old = builders.push(inside.repository("app"), builders.image(seed=7), tag="1")
-    new, other = builders.image(seed=8), builders.image(seed=9)
-    path = pack({"app:1": new, "other:1": other})
-    inside.clear()
-    return path, old, new, other
-
-
-def test_a_tag_that_names_something_else_ends_the_import_before_anything_is_sent(taken, inside):
-    """Nothing was changed, and the error says which tag and what can be done."""
-    path, old, *_ = taken
-    with pytest.raises(ConflictError, match="app:1") as raised:
-        bring(path, inside.host)
-    assert "--on-existing-tag" in (raised.value.hint or "")
-    assert sent(inside) == []
-    assert inside.repository("app").resolve("1").digest == old.digest
-
-
-def test_a_tag_may_be_moved(taken, inside):
-    """With overwrite the tag names what the bundle has."""
-    path, _, new, other = taken
-    bring(path, inside.host, on_existing_tag="overwrite")
-    assert_holds(inside, "app", new, "1")
-    assert_holds(inside, "other", other, "1")
-
-
-def test_a_tag_may_be_left(taken, inside):
-    """With skip it stays, the result says so, and the others are imported."""
-    path, old, _, other = taken
-    result = bring(path, inside.host, on_existing_tag="skip")
-    assert {(image.target.rpartition("/")[2], image.outcome) for image in result.images} == {
-        ("app:1", "skipped"),
-        ("other:1", "pushed"),
-    }
-    assert inside.repository("app").resolve("1").digest == old.digest
-    assert_holds(inside, "other", other, "1")
-
-
-def test_a_tag_that_names_something_else_fails_its_image_alone_where_others_go_on(taken, inside):
-    """With keep-going the image is listed as failed, and the others are there."""
-    path, old, _, other = taken
-    result = bring(path, inside.host, keep_going=True)
-    assert [(f.name.rpartition("/")[2], f.error.code) for f in result.failed] == [
-        ("app:1", "conflict")
-    ]
-    assert inside.repository("app").resolve("1").digest == old.digest
-    assert_holds(inside, "other", other, "1")
-
-
-def test_a_cosign_tag_that_names_something_else_is_a_conflict(pack, inside):
-    """A signature is not replaced without being told to."""
-    image = builders.image()
-    tag, cosign = builders.cosign_signature(image.descriptor)
-    path = pack({"app:1": image}, referrers=[("app", cosign, tag)])
-    builders.push(inside.repository("app"), builders.chart(), tag=tag)
-    inside.clear()
-    with pytest.raises(ConflictError, match=tag):
-        bring(path, inside.host)
-    assert sent(inside) == []
-
-
-def test_the_same_digest_under_the_tag_is_success(pack, inside):
-    """A tag that is right already is no conflict."""
-    image = builders.push(inside.repository("app"), builders.image(), tag="1")
-    result = bring(pack({"app:1": image}), inside.host)
-    assert [i.outcome for i in result.images] == ["present"]
-
-
-def test_the_fallback_tag_is_merged_with_what_is_there(pack):
-    """Entries that somebody else made stay in the list, and none is listed twice."""
-    image = builders.image()
-    mine, theirs = (builders.sbom(image.descriptor, seed=seed) for seed in (1, 2))
-    path = pack({"app:1": image}, referrers=[("app", mine, None)])
-    with EmbeddedRegistry(settings=RegistrySettings(referrers=False)) as inside:
-        repository = inside.repository("app")
-        builders.push(repository, theirs)
-        builders.push(repository, builders.index([theirs]), tag=fallback_tag(image.digest))
-        bring(path, inside.host)
-        bring(path, inside.host)
-        listed = repository.manifest(fallback_tag(image.digest)).manifests
-        assert sorted(d.digest for d in listed) == sorted([mine.digest, theirs.digest])
-
-
-def test_a_registry_that_takes_a_referrer_without_a_word_gets_the_fallback_tag(pack):
-    """Without OCI-Subject in the answer the client keeps the list, whatever the API answers."""
-
-    class Silent(EmbeddedRegistry):
-        async def _answer(self, request, handler, fault):
-            response = await super()._answer(request, handler, fault)
-            response.headers.pop("OCI-Subject", None)
-            return response
-
-    image = builders.image()
-    sbom = builders.sbom(image.descriptor)
-    path = pack({"app:1": image}, referrers=[("app", sbom, None)])
-    with Silent() as inside:
-        bring(path, inside.host)
-        listed = inside.repository("app").manifest(fallback_tag(image.digest)).manifests
-        assert [entry.digest for entry in listed] == [sbom.digest]
-
-
-# -- sparse indexes ----------------------------------------------------------------------------
-
-
-def sparse_pack(pack, *platforms):
-    multi = builders.multi_platform([AMD64, ARM64, builders.ARMV7], attested=False)
-    return multi, pack({"app:1": multi}, platforms=tuple(map(Platform.parse, platforms)))
-
-
-@pytest.mark.parametrize("sparse", ["index", "fail"])
-def test_a_registry_that_takes_a_sparse_index_gets_it(pack, inside, sparse):
-    """The index is pushed as it is wherever that is possible."""
-    multi, path = sparse_pack(pack, "linux/amd64")
-    bring(path, inside.host, sparse=sparse)
-    assert_holds(inside, "app", multi, "1", without=multi.children[1:])
-
-
-def test_one_image_may_be_wanted_instead_of_the_index(pack, inside):
-    """With `image` the index is not even tried."""
-    multi, path = sparse_pack(pack, "linux/arm64")
-    result = bring(path, inside.host, sparse="image")
-    assert [(i.outcome, i.digest) for i in result.images] == [
-        ("image-only", multi.children[1].digest)
-    ]
-    assert inside.repository("app").resolve("1").digest == multi.children[1].digest
-    assert inside.repository("app").resolve(str(multi.digest)) is None
-    assert len(result.notes) == 1
-
-
-class TestRefused:
-    """A registry that wants every manifest of an index."""
-
-    @pytest.fixture
-    def inside(self):
-        with EmbeddedRegistry(settings=RegistrySettings(sparse_indexes=False)) as registry:
-            yield registry
-
-    def test_a_whole_index_is_no_matter(self, pack, inside):
-        """Nothing is missing, so nothing is refused."""
-        multi = builders.multi_platform()
-        bring(pack({"app:1": multi}), inside.host, sparse="fail")
-        assert_holds(inside, "app", multi, "1")
-
-    @pytest.mark.parametrize("sparse", ["index", "image"])
-    def test_the_one_image_is_pushed_under_the_tag(self, pack, inside, sparse):
-        """The name works inside, and the result says what it stands for; again with nothing
-        sent the second time.
-        """
-        multi, path = sparse_pack(pack, "linux/arm64")
-        for _ in range(2):
-            inside.clear()
-            result = bring(path, inside.host, sparse=sparse)
-            assert [i.outcome for i in result.images] == ["image-only"]
-            assert inside.repository("app").resolve("1").digest == multi.children[1].digest
-        taken = [line for line in sent(inside) if inside.count("PUT", status=201)]
-        assert taken == []
-
-    def test_several_platforms_cannot_be_one_image(self, pack, inside):
-        """The import fails with the hint to export differently, and sets no tag."""
-        for sparse in ("index", "image"):
-            _, path = sparse_pack(pack, "linux/arm64", "linux/amd64")
-            with pytest.raises(AirgapError) as raised:
-                bring(path, inside.host, sparse=sparse)
-            assert raised.value.exit_code == ExitCode.PROTOCOL
-            assert "--platform" in (raised.value.hint or "")
-            assert inside.repository("app").resolve("1") is None
-
-    def test_it_may_be_a_failure(self, pack, inside):
-        """With `fail` nothing stands in for the index."""
-        _, path = sparse_pack(pack, "linux/arm64")
-        with pytest.raises(AirgapError, match="without the platforms") as raised:
-            bring(path, inside.host, sparse="fail")
-        assert raised.value.exit_code == ExitCode.PROTOCOL
-        assert inside.repository("app").resolve("1") is None
-
-
-# -- what is taken of the bundle ---------------------------------------------------------------
-
-
 def test_only_takes_what_matches(pack, inside):
     """Other images, and blobs that only they need, stay in the bundle."""
     made = {name: builders.image(seed=n) for n, name in enumerate(["a/x:1", "a/y:1", "b/x:1"])}
@@ -360,9 +148,6 @@ def test_a_dry_run_sends_nothing_and_says_what_would_be_sent(pack, inside, by_pi
     assert planned.blobs_pushed == done.blobs_pushed
     assert planned.bytes_pushed == done.bytes_pushed
     assert planned.blobs_mounted == done.blobs_mounted
-
-
-# -- failures ----------------------------------------------------------------------------------
 
 
 def test_a_repository_that_refuses_fails_its_image_alone(pack, inside):

@@ -15,7 +15,7 @@ from airgap.transfer import push_blobs
 from airgap.transfer.window import Window
 from tests.support import builders
 from tests.support.embedded import CutBody, EmbeddedRegistry, Status
-from tests.support.transfers import assert_holds, bring, export, sent
+from tests.support.transfers import assert_holds, bring, sent
 
 SMALL = 256 * 1024
 """A window that a test can fill."""
@@ -25,21 +25,6 @@ SMALL = 256 * 1024
 def small_window(monkeypatch):
     """Keep little of what passes, as 64 MiB are little for real layers."""
     monkeypatch.setattr(push_blobs, "Window", functools.partial(Window, size=SMALL))
-
-
-@pytest.fixture
-def inside():
-    with EmbeddedRegistry() as registry:
-        yield registry
-
-
-def pack(contents, tmp_path):
-    with EmbeddedRegistry() as outside:
-        for name, content in contents.items():
-            repository, _, tag = name.partition(":")
-            builders.push(outside.repository(repository), content, tag=tag)
-        export([f"{outside.host}/{name}" for name in contents], tmp_path / "b.tar")
-    return (tmp_path / "b.tar").read_bytes()
 
 
 class Trickle(io.RawIOBase):
@@ -66,10 +51,10 @@ def assert_all(registry, contents):
         assert_holds(registry, repository, content, tag)
 
 
-def test_a_real_pipe_gives_the_same_result(tmp_path, inside):
+def test_a_real_pipe_gives_the_same_result(pack, inside):
     """What comes through a pipe of the system arrives as from the file."""
     made = {"app:1": builders.multi_platform(layers=(300_000,)), "chart:1": builders.chart()}
-    data = pack(made, tmp_path)
+    data = pack(made).read_bytes()
     reading, writing = os.pipe()
 
     def write():
@@ -85,9 +70,9 @@ def test_a_real_pipe_gives_the_same_result(tmp_path, inside):
     assert_all(inside, made)
 
 
-def test_no_manifest_and_no_tag_is_set_before_the_seal(tmp_path, inside):
+def test_no_manifest_and_no_tag_is_set_before_the_seal(pack, inside):
     """Only when the whole bundle has passed does anything get a name."""
-    data = pack({"app:1": builders.image(layers=(200_000,))}, tmp_path)
+    data = pack({"app:1": builders.image(layers=(200_000,))}).read_bytes()
     early = []
 
     def look(offset):
@@ -99,10 +84,10 @@ def test_no_manifest_and_no_tag_is_set_before_the_seal(tmp_path, inside):
     assert inside.count("PUT", "/manifests/") == 1
 
 
-def test_a_pipe_that_is_cut_sets_nothing(tmp_path, inside):
+def test_a_pipe_that_is_cut_sets_nothing(pack, inside):
     """Wherever it ends, no manifest is there; the next pipe skips what arrived."""
     image = builders.image(layers=(100_000, 100))
-    data = pack({"app:1": image}, tmp_path)
+    data = pack({"app:1": image}).read_bytes()
     for end in (100, len(data) // 3, data.index(image.blobs[1].data) + 50_000, len(data) - 1):
         with pytest.raises(IncompleteBundleError):
             bring(data[:end], inside.host)
@@ -113,10 +98,10 @@ def test_a_pipe_that_is_cut_sets_nothing(tmp_path, inside):
 
 
 @pytest.mark.parametrize("keep_going", [False, True])
-def test_a_damaged_blob_in_a_pipe_never_becomes_visible(tmp_path, inside, keep_going):
+def test_a_damaged_blob_in_a_pipe_never_becomes_visible(pack, inside, keep_going):
     """The last chunk is held back until the digest is right; other images may go on."""
     made = {"a:1": builders.image(layers=(150_000,), seed=1), "b:1": builders.image(seed=2)}
-    data = bytearray(pack(made, tmp_path))
+    data = bytearray(pack(made).read_bytes())
     layer = made["a:1"].blobs[1]
     data[data.index(layer.data) + 1000] ^= 8
     if keep_going:
@@ -132,10 +117,10 @@ def test_a_damaged_blob_in_a_pipe_never_becomes_visible(tmp_path, inside, keep_g
 
 @pytest.mark.parametrize("mounts", [True, False])
 @pytest.mark.parametrize("size", [1000, 1_000_000])
-def test_a_blob_wanted_in_several_repositories_arrives_in_all(tmp_path, small_window, mounts, size):
+def test_a_blob_wanted_in_several_repositories_arrives_in_all(pack, small_window, mounts, size):
     """It is mounted where the registry does that, and sent to all at once where it does not."""
     layer, made = shared(3, size)
-    data = pack(made, tmp_path)
+    data = pack(made).read_bytes()
     with EmbeddedRegistry(settings=RegistrySettings(mounts=mounts)) as inside:
         result = bring(data, inside.host)
         assert_all(inside, made)
@@ -148,23 +133,21 @@ def test_a_blob_wanted_in_several_repositories_arrives_in_all(tmp_path, small_wi
             assert result.blobs_mounted == 2
 
 
-def test_a_large_blob_is_mounted_once_mounts_were_seen_to_work(tmp_path, small_window, inside):
+def test_a_large_blob_is_mounted_once_mounts_were_seen_to_work(pack, small_window, inside):
     """Configs come first in the pipe, so the first small blob that is shared tells."""
     small, large = builders.layer(1000), builders.layer(1_000_000, seed=1)
     made = {f"r{n}:1": builders.image(layers=(small, large), seed=n) for n in range(3)}
-    result = bring(pack(made, tmp_path), inside.host)
+    result = bring(pack(made).read_bytes(), inside.host)
     assert inside.count("PUT", large.descriptor.digest.hex, 201) == 1
     assert result.blobs_mounted == 4
     assert_all(inside, made)
 
 
 @pytest.mark.parametrize("size", [1000, 1_000_000])
-def test_more_repositories_than_connections_do_not_wait_for_each_other(
-    tmp_path, small_window, size
-):
+def test_more_repositories_than_connections_do_not_wait_for_each_other(pack, small_window, size):
     """What fits the window goes to all, a few at a time; what does not takes another pipe."""
     _, made = shared(5, size)
-    data = pack(made, tmp_path)
+    data = pack(made).read_bytes()
     with EmbeddedRegistry(settings=RegistrySettings(mounts=False)) as inside:
         if size > SMALL:
             for _ in range(2):
@@ -176,10 +159,10 @@ def test_more_repositories_than_connections_do_not_wait_for_each_other(
         assert_all(inside, made)
 
 
-def test_a_repository_that_refuses_does_not_hold_the_others(tmp_path, small_window):
+def test_a_repository_that_refuses_does_not_hold_the_others(pack, small_window):
     """With keep-going the image of one repository fails, and the blob goes on to the rest."""
     _, made = shared(3, 1_000_000)
-    data = pack(made, tmp_path)
+    data = pack(made).read_bytes()
     with EmbeddedRegistry(settings=RegistrySettings(mounts=False)) as inside:
         inside.fail(Status(403), method="PUT", path=r"/v2/r1/blobs/", times=1000)
         result = bring(data, inside.host, keep_going=True)
@@ -188,10 +171,10 @@ def test_a_repository_that_refuses_does_not_hold_the_others(tmp_path, small_wind
             assert_holds(inside, name, made[f"{name}:1"], "1")
 
 
-def test_an_upload_that_breaks_within_the_window_goes_on(tmp_path, inside):
+def test_an_upload_that_breaks_within_the_window_goes_on(pack, inside):
     """The bytes that the registry lacks are still there."""
     image = builders.image(layers=(3_000_000,))
-    data = pack({"app:1": image}, tmp_path)
+    data = pack({"app:1": image}).read_bytes()
     hex_digits = image.blobs[1].descriptor.digest.hex
     inside.fail(CutBody(after=1_500_000), method="PUT", path=hex_digits)
     bring(data, inside.host)
@@ -199,10 +182,10 @@ def test_an_upload_that_breaks_within_the_window_goes_on(tmp_path, inside):
     assert inside.count("PATCH") >= 1
 
 
-def test_an_upload_that_breaks_beyond_the_window_ends_the_run(tmp_path, small_window, inside):
+def test_an_upload_that_breaks_beyond_the_window_ends_the_run(pack, small_window, inside):
     """Exit 12, and the hint to pipe it again; then what arrived is skipped."""
     image = builders.image(layers=(3_000_000,))
-    data = pack({"app:1": image}, tmp_path)
+    data = pack({"app:1": image}).read_bytes()
     hex_digits = image.blobs[1].descriptor.digest.hex
 
     class Forgetful:
@@ -231,18 +214,18 @@ def test_an_upload_that_breaks_beyond_the_window_ends_the_run(tmp_path, small_wi
     assert_all(inside, {"app:1": image})
 
 
-def test_what_is_not_wanted_passes(tmp_path, inside):
+def test_what_is_not_wanted_passes(pack, inside):
     """Blobs of images that were not chosen are read and dropped."""
     made = {f"r{n}:1": builders.image(layers=(50_000,), seed=n) for n in range(3)}
-    data = pack(made, tmp_path)
+    data = pack(made).read_bytes()
     result = bring(data, inside.host, only=["**/r1"])
     assert result.blobs_pushed == 2
     assert list(inside.depot.repositories()) == ["r1"]
 
 
-def test_piping_again_sends_nothing(tmp_path, inside):
+def test_piping_again_sends_nothing(pack, inside):
     """The second pipe finds everything there."""
-    data = pack({"app:1": builders.multi_platform()}, tmp_path)
+    data = pack({"app:1": builders.multi_platform()}).read_bytes()
     bring(data, inside.host)
     inside.clear()
     bring(data, inside.host)

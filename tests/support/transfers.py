@@ -28,7 +28,7 @@ from airgap.transfer.export import ExportOptions, export_images
 from airgap.transfer.outcome import ExportResult, ImportResult
 from airgap.transfer.publish import ImportOptions, import_bundle
 from airgap.transfer.resolution import FoundReferrer, Resolution
-from tests.support.builders import Content
+from tests.support.builders import Content, push
 from tests.support.embedded import EmbeddedRegistry
 from tests.support.registry_client import FixedCredentials, ImpatientToken
 
@@ -149,6 +149,25 @@ def bring(
         return import_bundle(source, where, client=client, options=made, run=run)
     with open_client(jobs=made.jobs) as own:
         return import_bundle(source, where, client=own, options=made, run=run)
+
+
+def pack_into(
+    folder: Path,
+    contents: Mapping[str, Content],
+    *,
+    referrers: Iterable[tuple[str, Content, str | None]] = (),
+    **options: Any,
+) -> Path:
+    """Make a bundle of contents by name, from a registry that is gone afterwards."""
+    with EmbeddedRegistry() as outside:
+        for name, content in contents.items():
+            repository, _, tag = name.partition(":")
+            push(outside.repository(repository), content, tag=tag)
+        for repository, content, referrer_tag in referrers:
+            push(outside.repository(repository), content, tag=referrer_tag)
+        path = folder / f"{len(list(folder.iterdir()))}.tar"
+        export([f"{outside.host}/{name}" for name in contents], path, **options)
+    return path
 
 
 def cancelling(at: int, recorder_at: Callable[[Event], bool] | None = None) -> tuple[Run, Recorder]:

@@ -1,0 +1,59 @@
+"""What tests of whole transfers start from: registries, an image in one, and its bundle."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+
+from tests.support import builders
+from tests.support.embedded import EmbeddedRegistry
+from tests.support.transfers import export, pack_into
+
+
+@pytest.fixture
+def outside():
+    """A registry on the side that is connected."""
+    with EmbeddedRegistry() as registry:
+        yield registry
+
+
+@pytest.fixture
+def inside():
+    """A registry on the other side."""
+    with EmbeddedRegistry() as registry:
+        yield registry
+
+
+@pytest.fixture
+def pack(tmp_path):
+    """Makes bundles of contents by name, from a registry that is gone afterwards."""
+    return functools.partial(pack_into, tmp_path)
+
+
+@pytest.fixture
+def image(outside):
+    """An image that is tagged outside."""
+    return builders.push(outside.repository("app"), builders.image(layers=(400_000,)), tag="1")
+
+
+@pytest.fixture
+def layer(image):
+    """Its layer."""
+    return image.blobs[1]
+
+
+@pytest.fixture
+def name(outside, image):
+    """Its name."""
+    return f"{outside.host}/app:1"
+
+
+@pytest.fixture
+def clean(outside, name, tmp_path):
+    """The bundle of an undisturbed export; the requests for it are forgotten."""
+    (tmp_path / "clean").mkdir()
+    path = tmp_path / "clean" / "b.tar"
+    export(name, path)
+    outside.clear()
+    return path.read_bytes()

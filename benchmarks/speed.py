@@ -94,7 +94,8 @@ def fetching(
         out.mkdir()
         sample = options.bench.run(command)
         got = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
-        wanted = sum(_planned(source))
+        # a peer may write manifests and configs anew, of another size; layers make the bulk
+        wanted = sum(_planned(source)) * 99 // 100
         if got < wanted:
             raise RuntimeError(f"{command[0]} wrote {got} of at least {wanted} bytes")
         remove(out)

@@ -23,7 +23,7 @@ from airgap.server.access import (
     need_of,
     refusal,
 )
-from airgap.server.errors import WireError, internal, unsupported
+from airgap.server.errors import WireError, body_too_large, internal, unsupported
 from airgap.server.exchange import (
     PRINCIPAL,
     ROUTE,
@@ -91,6 +91,7 @@ class Registry:
         try:
             request[ROUTE] = found = route(request.method, request.path)
             self._refuse_write(request, found)
+            _refuse_large_body(self._settings, found.resource, request.content_length)
             exchange = await self._admit(request, found)
             return await _handler(found.resource, request.method)(exchange)
         except WireError as error:
@@ -152,6 +153,23 @@ def _handler(resource: Resource, method: str) -> Handler:
     """Who answers; what has no own answer to HEAD gives that to GET without its body."""
     own = _HANDLERS.get((resource, method))
     return own if own is not None else _HANDLERS[resource, "GET"]
+
+
+def _refuse_large_body(settings: RegistrySettings, resource: Resource, length: int | None) -> None:
+    """Refuse a body by what the client says of it, before it is read.
+
+    Raises:
+        WireError: It is longer than anything of this kind may be.
+    """
+    match resource:
+        case Resource.UPLOADS | Resource.UPLOAD:
+            limit = settings.max_blob
+        case Resource.MANIFEST:
+            return  # counted while it is read
+        case _:
+            limit = settings.max_body
+    if limit is not None and (length or 0) > limit:
+        raise body_too_large(limit)
 
 
 def _translated(error: AirgapError) -> WireError:

@@ -92,6 +92,11 @@ def manifest_too_large(limit: int) -> WireError:
     return WireError(413, "SIZE_INVALID", f"a manifest may have {limit} bytes")
 
 
+def body_too_large(limit: int) -> WireError:
+    """A body is larger than what the registry takes there."""
+    return WireError(413, "SIZE_INVALID", f"no more than {limit} bytes are taken here")
+
+
 def manifest_unknown(reference: str) -> WireError:
     """The repository has no such manifest."""
     return WireError(404, "MANIFEST_UNKNOWN", "manifest unknown to registry", reference)

@@ -21,6 +21,8 @@ class RegistrySettings:
         mounts: Whether a blob may be taken over from another repository.
         chunk_min_length: What `OCI-Chunk-Min-Length` asks for, if anything.
         max_manifest: How many bytes a manifest may have.
+        max_blob: How many bytes a blob may have; None for as many as there is room for.
+        max_body: How many bytes a body may have with which neither of them is sent.
         max_page: How many tags or repositories one answer lists at most.
         referrers_page: How many referrers one answer lists at most; None for all.
     """
@@ -32,5 +34,7 @@ class RegistrySettings:
     mounts: bool = True
     chunk_min_length: int | None = None
     max_manifest: int = MAX_MANIFEST_SIZE
+    max_blob: int | None = None
+    max_body: int = 64 << 10
     max_page: int = 10_000
     referrers_page: int | None = None

@@ -19,6 +19,7 @@ from airgap.oci.digest import ALGORITHMS, Digest
 from airgap.oci.reference import is_repository
 from airgap.server.access import Action, visible_names
 from airgap.server.errors import (
+    body_too_large,
     digest_invalid,
     size_invalid,
     upload_invalid,
@@ -215,7 +216,10 @@ class _Appending:
                 raise size_invalid(f"Content-Range has {span.size} bytes")
 
     async def _append(self, chunk: bytes) -> None:
+        limit = self._exchange.settings.max_blob
         async with self._mine():
+            if limit is not None and self._upload.offset + len(chunk) > limit:
+                raise body_too_large(limit)
             await asyncio.to_thread(self._upload.append, chunk)
 
     @asynccontextmanager

@@ -10,12 +10,11 @@ import click
 
 from airgap.cli.invocation import Invocation
 from airgap.cli.options import NetworkFlags, OutputFlags, network_options, output_options
+from airgap.cli.password import password_from_stdin
 from airgap.cli.session import Session
 from airgap.errors import SettingsError
 from airgap.oci.reference import DEFAULT_REGISTRY, is_registry
 from airgap.registry.credentials import Credential
-
-_MAX_PASSWORD = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,7 @@ def _ask(flags: LoginFlags) -> Credential:
     if flags["password_stdin"]:
         if not username:
             raise SettingsError("--password-stdin needs a name", hint="add --username NAME")
-        return Credential(username, _password_from_stdin())
+        return Credential(username, password_from_stdin())
     if not sys.stdin.isatty():
         raise SettingsError(
             "there is no terminal to ask for a password on",
@@ -117,16 +116,3 @@ def _ask(flags: LoginFlags) -> Credential:
     username = username or click.prompt("Username", type=str, err=True)
     password = click.prompt("Password", type=str, hide_input=True, err=True)
     return Credential(username, password)
-
-
-def _password_from_stdin() -> str:
-    raw = sys.stdin.buffer.read(_MAX_PASSWORD + 1)
-    if len(raw) > _MAX_PASSWORD:
-        raise SettingsError(f"the password has more than {_MAX_PASSWORD} bytes")
-    try:
-        password = raw.decode().removesuffix("\n").removesuffix("\r")
-    except UnicodeDecodeError as error:
-        raise SettingsError("the password is not text in UTF-8") from error
-    if not password:
-        raise SettingsError("the password is empty", hint="pipe it to --password-stdin")
-    return password

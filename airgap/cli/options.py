@@ -13,6 +13,12 @@ Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
 
 
+class DataFlags(TypedDict):
+    """What every command takes that works on the registry's own data."""
+
+    data: Path | None
+
+
 class OutputFlags(TypedDict):
     """What every command takes; None is not given."""
 
@@ -122,6 +128,16 @@ def network_options(command: Command) -> Command:
                 help="Fetch layer urls from this host even in a private network (repeatable).",
             ),
         ]
+    )(command)
+
+
+def data_option(command: Command) -> Command:
+    """Add `--data`."""
+    return click.option(
+        "--data",
+        type=FILE,
+        metavar="DIR",
+        help="The folder of the registry's data (default: in the user's data folder).",
     )(command)
 
 

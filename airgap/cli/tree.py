@@ -47,6 +47,26 @@ verify = LazyGroup(
     },
 )
 
+user = LazyGroup(
+    "user",
+    help="Say who may sign in to the registry that airgap serves.",
+    lazy={
+        "add": LazyCommand("airgap.cli.user", "add_user", "Add a user."),
+        "remove": LazyCommand("airgap.cli.user", "remove_user", "Remove a user."),
+        "list": LazyCommand("airgap.cli.user", "list_users", "List the users."),
+        "password": LazyCommand("airgap.cli.user", "set_password", "Set a user's password."),
+    },
+)
+
+access = LazyGroup(
+    "access",
+    help="Show who may do what in the registry that airgap serves.",
+    lazy={
+        "show": LazyCommand("airgap.cli.access", "show_access", "Show the rules."),
+        "check": LazyCommand("airgap.cli.access", "check_access", "Ask whether somebody may."),
+    },
+)
+
 airgap = LazyGroup(
     "airgap",
     help="Carry container images and every other OCI artifact across an air gap.",
@@ -58,6 +78,6 @@ airgap = LazyGroup(
         ),
     },
 )
-for group in (export, import_, inspect, verify):
+for group in (export, import_, inspect, verify, user, access):
     airgap.add_command(group)
 click.version_option(__version__, prog_name="airgap", message="%(prog)s %(version)s")(airgap)

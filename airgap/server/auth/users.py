@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from airgap.content.atomic import make_folder, write_file
-from airgap.content.posix import lock
+from airgap.content.posix import give_owner, lock
 from airgap.content.storage import storage_error, storage_errors
 from airgap.errors import ConflictError, ContentNotFoundError, LockedError, StorageError
 from airgap.run.cancel import CancelToken
@@ -135,8 +135,11 @@ class UserFolder:
 
     def add(
         self, name: str, stored: str, *, groups: Iterable[str] = (), is_admin: bool = False
-    ) -> None:
+    ) -> tuple[str, ...]:
         """Add a user, who is in these groups and in no others.
+
+        Returns:
+            The groups.
 
         Raises:
             ConflictError: There is one of that name.
@@ -144,15 +147,11 @@ class UserFolder:
             StorageError: The files cannot be written.
         """
         check_user(name)
-        wanted = [check_group(group) for group in groups]
-        if is_admin and ADMINS not in wanted:
-            wanted.append(ADMINS)
+        wanted = [check_group(group) for group in groups] + ([ADMINS] if is_admin else [])
+        wanted = list(dict.fromkeys(wanted))
         with self._locked():
             passwords = PasswordFile.parse(_read(self.passwords) or "")
-            if passwords.has(name):
-                raise ConflictError(
-                    f"there is a user {name}", hint=f"airgap user password {name} sets a password"
-                )
+            _refuse_known(passwords, name)
             # whoever can sign in must not meet rules or groups that are not there yet
             if _read(self.access) is None:
                 self._write(self.access, DEFAULT_TEXT, mode=0o644)
@@ -163,6 +162,23 @@ class UserFolder:
             if after != before:
                 self._write(self.groups, after.text(), mode=0o644)
             self._write(self.passwords, passwords.with_hash(name, stored).text())
+        return tuple(wanted)
+
+    def check_new(self, name: str) -> None:
+        """Refuse a name that is taken, before anybody is asked for a password.
+
+        Raises:
+            ConflictError: There is a user of that name.
+        """
+        _refuse_known(PasswordFile.parse(_read(self.passwords) or ""), name)
+
+    def check_known(self, name: str) -> None:
+        """Refuse a name that nobody has.
+
+        Raises:
+            ContentNotFoundError: There is no such user.
+        """
+        self._with_user(name)
 
     def set_password(self, name: str, stored: str) -> None:
         """Give a user another password.
@@ -226,6 +242,8 @@ def lock_folder(folder: Path) -> Iterator[None]:
     with storage_errors(path):
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE)
     try:
+        with storage_errors(path):
+            give_owner(fd, folder)
         token = CancelToken()
         for _ in range(int(LOCK_SECONDS / _LOCK_TRIES)):
             if lock(fd):
@@ -238,6 +256,13 @@ def lock_folder(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def _refuse_known(passwords: PasswordFile, name: str) -> None:
+    if passwords.has(name):
+        raise ConflictError(
+            f"there is a user {name}", hint=f"airgap user password {name} sets a password"
+        )
 
 
 def _signature(path: Path) -> tuple[int, ...] | None:

@@ -146,3 +146,17 @@ def test_an_import_asks_for_each_blob_and_sends_it_in_two_requests(tmp_path):
                 ("GET", "/(blobs|manifests)/", 0),
             ):
                 assert inside.count(method, path) == number, (method, path)
+
+
+def test_the_largest_blobs_are_fetched_and_sent_first(tmp_path):
+    """So that no large one is left alone at the end, on either side."""
+    with EmbeddedRegistry() as outside, EmbeddedRegistry() as inside:
+        made = builders.image(layers=(3000, 90_000, 200, 30_000))
+        builders.push(outside.repository("app"), made, tag="1")
+        sizes = {str(blob.descriptor.digest): blob.descriptor.size for blob in made.blobs}
+        expected = sorted(sizes.values(), reverse=True)
+        export(f"{outside.host}/app:1", tmp_path / "b.tar", jobs=1)
+        asked = [seen.path.rpartition("/")[2] for seen in outside.matching("GET", "/blobs/")]
+        assert [sizes[digest] for digest in asked] == expected
+        bring(tmp_path / "b.tar", inside.host, jobs=1)
+        assert [seen.length for seen in inside.matching("PUT", "/uploads/")] == expected

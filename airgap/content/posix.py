@@ -13,6 +13,7 @@ import socket
 import struct
 import sys
 import termios
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,8 @@ _MEDIA = frozenset({"media", "mnt", "run", "Volumes"})
 _TCP_INFO_SIZE = 136
 _TCP_INFO_BYTES = struct.Struct("@QQ")
 _TCP_INFO_OFFSET = 120
+_SIOCGIFADDR = 0x8915
+_SCOPE_LINK = "20"
 _CANNOT_ALLOCATE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 
 
@@ -162,6 +165,15 @@ def socket_traffic(fd: int) -> Traffic | None:
     return Traffic(acked + received, int.from_bytes(waiting, sys.byteorder))
 
 
+def yield_to_others() -> None:
+    """Let the thread that calls this work only when nobody else wants to, where that is possible.
+
+    A thread has a priority of its own on Linux; elsewhere it would be that of the whole process.
+    """
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+
+
 def raise_open_files() -> int:
     """Let this process open as many files as it may, and tell how many that are."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -170,3 +182,30 @@ def raise_open_files() -> int:
     except (OSError, ValueError):  # some systems name a hard limit that they do not take
         return soft
     return hard
+
+
+def interface_addresses() -> tuple[str, ...]:
+    """The addresses of this machine but for those that only links know; empty where unknown.
+
+    Sources: netdevice(7), SIOCGIFADDR; the kernel's /proc/net/if_inet6.
+    """
+    if sys.platform != "linux":
+        return ()
+    found: list[str] = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        for _, name in socket.if_nameindex():
+            request = struct.pack("16s240x", name.encode()[:15])
+            try:
+                answer = fcntl.ioctl(asked.fileno(), _SIOCGIFADDR, request)
+            except OSError:  # one without an address
+                continue
+            found.append(socket.inet_ntop(socket.AF_INET, answer[20:24]))
+    try:
+        lines = Path("/proc/net/if_inet6").read_text(encoding="ascii").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        address, _, _, scope, *_ = line.split()
+        if scope != _SCOPE_LINK:
+            found.append(socket.inet_ntop(socket.AF_INET6, bytes.fromhex(address)))
+    return tuple(dict.fromkeys(found))

@@ -42,6 +42,7 @@ class Connection(asyncio.Protocol):
         self._mark = (crowd.now(), 0)
         self._first_byte: float | None = crowd.now()
         self.origin = origin
+        self.has_begun = False
         self.since = crowd.now()
 
     # -- the protocol --------------------------------------------------------------------------
@@ -50,6 +51,7 @@ class Connection(asyncio.Protocol):
         """Begin."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self.has_begun = True
         self._crowd.joined(self)
         self._inner.connection_made(transport)
 
@@ -165,7 +167,7 @@ class Connections:
         return sum(connection.is_busy for connection in self._open)
 
     def admit(self, address: str) -> str | None:
-        """Let a client in; the caller says `leave` when it is gone.
+        """Let a client in; the caller says `leave` where no connection comes of it.
 
         Returns:
             What it counts for, or None where it has to be turned away.
@@ -181,7 +183,7 @@ class Connections:
         return origin
 
     def leave(self, origin: str) -> None:
-        """A client that was admitted is gone."""
+        """A client that was admitted is not there after all."""
         self._by_origin[origin] -= 1
         if self._by_origin[origin] <= 0:
             del self._by_origin[origin]
@@ -193,6 +195,7 @@ class Connections:
     def left(self, connection: Connection) -> None:
         """The connection of a client has ended."""
         self._open.discard(connection)
+        self.leave(connection.origin)
 
     def check(self) -> None:
         """Give up those that are too slow."""
@@ -213,7 +216,7 @@ class Connections:
         if not idle:
             return False
         oldest = min(idle, key=lambda connection: connection.since)
-        self._open.discard(oldest)
+        self._open.discard(oldest)  # so that it is not chosen again before it has ended
         oldest.abort()
         return True
 

@@ -109,8 +109,10 @@ class FolderPartial:
 
     def _open(self) -> int:
         if self._fd is None:
+            # one that was dropped as stale is not made anew with a hole at its beginning
+            create = 0 if self._offset else os.O_CREAT
             with storage_errors(self._path):
-                self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+                self._fd = os.open(self._path, os.O_RDWR | create | os.O_CLOEXEC, 0o644)
         return self._fd
 
 

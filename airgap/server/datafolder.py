@@ -1,0 +1,257 @@
+"""The folder of a registry: what lies where, and what makes it ready.
+
+version          of what version the folder is, its id, and where its database is
+oci-layout, index.json, blobs/<algorithm>/<hex>    content, as an image layout; no names
+registry.db      what is known of it, unless that is in PostgreSQL
+uploads/         blobs that are not whole yet
+keys/, tls/      secrets
+htpasswd, groups, access.toml                      users and what they may do
+lock             held by the process that serves the folder
+unclean          there while a process serves the folder; left behind by a crash
+control.sock     where that process takes orders
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from airgap.content.arrival import Arrival
+from airgap.content.atomic import make_folder, remove_file, write_file
+from airgap.content.folder import FolderPool
+from airgap.content.repository import StoredDepot
+from airgap.content.storage import storage_errors
+from airgap.errors import InvalidContentError, SettingsError, StorageError
+from airgap.oci import layout
+from airgap.oci.document import canonical_bytes, parse_object
+from airgap.oci.mediatype import OCI_INDEX
+from airgap.server.database import arrivals
+from airgap.server.database.engine import open_sqlite, open_url
+from airgap.server.database.metadata import DatabaseMetadata
+from airgap.server.database.older import import_records
+from airgap.server.database.schema import prepare_schema, refuse_newer
+from airgap.server.database.tidy import TidyReport, tidy
+
+FOLDER_VERSION = 1
+"""What this airgap writes; an older one is migrated, a newer one refused."""
+
+DATABASE_NAME = "registry.db"
+OLD_RECORDS = "repositories"
+USER_FILES = ("htpasswd", "groups", "access.toml")
+SECRET_FOLDERS = ("keys", "tls")
+
+_BACKENDS = {"sqlite": "its own registry.db", "postgresql": "PostgreSQL"}
+_MAX_VERSION_FILE = 4096
+_EARLY = frozenset({*USER_FILES, *SECRET_FOLDERS, "lock", "uploads", "lost+found"})
+"""What may be in a folder before it is a data folder: users are added before the first start."""
+
+
+@dataclass(frozen=True, slots=True)
+class FolderVersion:
+    """What the version file says."""
+
+    version: int
+    id: str
+    backend: str
+
+    def write(self, root: Path) -> None:
+        """Write the file, durably."""
+        value = {"airgapData": self.version, "id": self.id, "database": self.backend}
+        write_file(root / "version", canonical_bytes(value) + b"\n", mode=0o600)
+
+
+class DataDepot(StoredDepot):
+    """The repositories of a data folder.
+
+    Attributes:
+        root: The folder.
+        pool: Its files.
+        metadata: Its database.
+        report: What was put in order at the start.
+        now: The time, in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        pool: FolderPool,
+        metadata: DatabaseMetadata,
+        report: TidyReport,
+        now: Callable[[], float],
+    ) -> None:
+        super().__init__(pool, metadata)
+        self.root = root
+        self.pool = pool
+        self.metadata = metadata
+        self.sessions = self._sessions
+        self.report = report
+        self.now = now
+
+    def note_arrival(self, arrival: Arrival, /) -> None:
+        """Remember a bundle that came, durably."""
+        arrivals.note_arrival(self.metadata, arrival)
+
+    def arrivals(self) -> Iterator[Arrival]:
+        """The bundles that came, the latest first."""
+        return arrivals.arrivals(self.metadata)
+
+    def check_ready(self) -> None:
+        """Ask the database something, and write a file.
+
+        Raises:
+            AirgapError: One of them does not work.
+        """
+        list(self.metadata.repositories(limit=1))
+        write_file(self.root / "uploads" / ".airgap-ready", b"", durable=False)
+
+    def close(self) -> None:
+        """Write what is left, and let go of the folder."""
+        try:
+            self.metadata.close()
+            remove_file(self.root / "unclean")
+        finally:
+            self.pool.close()
+
+
+def open_data(
+    root: Path,
+    *,
+    durable: bool = True,
+    database_url: str | None = None,
+    creates: bool = True,
+    now: Callable[[], float] = time.time,
+) -> DataDepot:
+    """Open a data folder, and make it if it is not there.
+
+    Args:
+        root: The folder.
+        durable: Whether what was acknowledged must survive a power cut.
+        database_url: Where its database is, if not in the folder.
+        creates: Whether it is made.
+        now: The time, in seconds since 1970.
+
+    Raises:
+        LockedError: Another process uses it.
+        SettingsError: It is something else, or its database is elsewhere.
+        StorageError: It cannot be used, or is of a newer version.
+    """
+    if read_version(root) is None:
+        if not creates:
+            raise SettingsError(f"{root} is not a data folder", hint="--data names one")
+        _refuse_foreign(root)
+        _make_private(root)
+    with ExitStack() as stack:
+        pool = FolderPool(root, durable=durable)
+        stack.callback(pool.close)
+        version = _begin(root, "postgresql" if database_url else "sqlite")
+        if database_url:
+            database = open_url(database_url)
+        else:
+            database = open_sqlite(root / DATABASE_NAME, durable=durable)
+        stack.callback(database.close)
+        is_old, is_empty = version.version == 0, next(pool.digests(), None) is None
+        prepare_schema(database, version.id, creates=is_old or is_empty)
+        metadata = DatabaseMetadata(database, now=now)
+        stack.callback(metadata.close)
+        _fill(root)
+        if is_old:
+            _migrate(root, pool, metadata, version)
+        unclean = root / "unclean"
+        report = tidy(pool, metadata, is_thorough=is_old or unclean.exists(), now=now)
+        write_file(unclean, f"{os.getpid()}\n".encode(), mode=0o600)
+        stack.pop_all()
+    return DataDepot(root, pool, metadata, report, now)
+
+
+def read_version(root: Path) -> FolderVersion | None:
+    """Read the version file; None where there is none.
+
+    Raises:
+        StorageError: It cannot be read, or makes no sense.
+    """
+    path = root / "version"
+    with storage_errors(path):
+        try:
+            with path.open("rb") as file:
+                raw = file.read(_MAX_VERSION_FILE)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+    try:
+        value = parse_object(raw, what=str(path))
+        version, folder_id, backend = value["airgapData"], value["id"], value["database"]
+    except (InvalidContentError, KeyError) as error:
+        raise StorageError(f"{path} is damaged", hint="restore a backup") from error
+    if not (isinstance(version, int) and isinstance(folder_id, str) and isinstance(backend, str)):
+        raise StorageError(f"{path} is damaged", hint="restore a backup")
+    refuse_newer(str(root), version, FOLDER_VERSION)
+    return FolderVersion(version, folder_id, backend)
+
+
+def _begin(root: Path, backend: str) -> FolderVersion:
+    """The version of a folder that is locked; a new one gets its id before anything else."""
+    found = read_version(root)
+    if found is None:
+        # before there were versions, names lay in a folder of small files
+        is_old = (root / OLD_RECORDS).is_dir()
+        found = FolderVersion(0 if is_old else FOLDER_VERSION, secrets.token_hex(16), backend)
+        found.write(root)
+    if found.backend != backend:
+        raise SettingsError(
+            f"{root} keeps its metadata in {_BACKENDS.get(found.backend, found.backend)}",
+            hint="give --database" if backend == "sqlite" else "leave --database out",
+        )
+    return found
+
+
+def _fill(root: Path) -> None:
+    """Make what a folder has even when it is empty."""
+    for name in SECRET_FOLDERS:
+        with storage_errors(root / name):
+            (root / name).mkdir(mode=0o700, exist_ok=True)
+    make_folder(root / layout.BLOBS)
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
+    for name, content in (
+        (layout.LAYOUT_FILE, layout.LAYOUT_BYTES),
+        (layout.INDEX_FILE, canonical_bytes(index)),
+    ):
+        if not (root / name).exists():
+            write_file(root / name, content)
+
+
+def _migrate(
+    root: Path, pool: FolderPool, metadata: DatabaseMetadata, version: FolderVersion
+) -> None:
+    """Take over the records of a folder from before there were versions."""
+    import_records(root / OLD_RECORDS, pool, metadata)
+    FolderVersion(FOLDER_VERSION, version.id, version.backend).write(root)
+    with storage_errors(root):
+        (root / OLD_RECORDS).rename(root / f"{OLD_RECORDS}.old")
+
+
+def _make_private(root: Path) -> None:
+    with storage_errors(root):
+        if not root.exists():
+            make_folder(root.absolute().parent)
+            root.mkdir(mode=0o700)
+
+
+def _refuse_foreign(root: Path) -> None:
+    """Refuse to make a data folder of a folder in which something else lies."""
+    with storage_errors(root):
+        try:
+            names = {path.name for path in root.iterdir()}
+        except FileNotFoundError:
+            return
+    if OLD_RECORDS in names:
+        return
+    foreign = sorted(name for name in names - _EARLY if not name.startswith("."))
+    if foreign:
+        raise SettingsError(
+            f"{root} is not a data folder: there is {foreign[0][:100]!r} in it",
+            hint="name an empty folder, or one that does not exist yet",
+        )

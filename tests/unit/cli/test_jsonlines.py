@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from airgap.cli.access import AccessResult, CheckResult
 from airgap.cli.inspect_bundle import InspectResult
 from airgap.cli.jsonlines import JsonSink, encode, error_line, event_line, type_name
 from airgap.cli.login import LoginResult, LogoutResult
 from airgap.cli.output import Output
+from airgap.cli.user import UserListResult, UserResult
 from airgap.cli.verify_bundle import VerifyResult
 from airgap.errors import AirgapError, DigestMismatchError, ExitCode, PartialError
 from airgap.oci.descriptor import Descriptor
@@ -35,6 +37,10 @@ RESULTS = {
     "verify bundle": VerifyResult,
     "login": LoginResult,
     "logout": LogoutResult,
+    "user add": UserResult,
+    "user list": UserListResult,
+    "access show": AccessResult,
+    "access check": CheckResult,
 }
 BLOB = Descriptor("a/b", Digest("sha256", "0" * 64), 10, Platform("linux", "arm64", "v8"))
 

@@ -119,6 +119,12 @@ class BrowserFile:
         with self._changed:
             return self._want
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing will be wanted any more."""
+        with self._changed:
+            return self._is_over
+
     def hear(self) -> None:
         """Note that the browser is still there."""
         with self._changed:

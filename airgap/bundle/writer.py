@@ -246,6 +246,7 @@ class BundleWriter:
         if self._journal is None:
             self._journal = Journal(self._file.journal, self._file.inode, self._holdings)
         journal = self._journal
+        self._drop_resized(journal)
         self._rehash_unsynced(journal)
         relocation = plan_relocation(self._holdings.extents(), self._extents)
         # Room first, so that a run that cannot succeed destroys nothing; but what lies behind the
@@ -262,6 +263,19 @@ class BundleWriter:
             self._write_frame(self._extents[digest])
         self._syncer = Syncer(self._file, journal, clock=self._clock)
         self._syncer.note(len(layout.front))
+
+    def _drop_resized(self, journal: Journal) -> None:
+        """Forget whole blobs that the layout gives another size: one of the two is a lie.
+
+        Kept, the blob would be sealed with bytes behind it that are not its own.
+        """
+        journal.drop(
+            [
+                digest
+                for digest, held in self._holdings.verified.items()
+                if digest in self._extents and self._extents[digest].length != held.length
+            ]
+        )
 
     def _rehash_unsynced(self, journal: Journal) -> None:
         """Hash what was written but maybe not synced before an earlier run ended."""

@@ -12,11 +12,14 @@ from airgap.bundle.journal import MAGIC
 from airgap.bundle.writer import BundleWriter
 from airgap.errors import (
     CancelledError,
+    IncompleteBundleError,
+    SizeMismatchError,
     UnavailableError,
 )
+from airgap.oci.digest import Digest
 from airgap.run import Event, Run
 from airgap.run.events import BlobAdvanced, BlobFinished, PhaseFinished, PhaseStarted
-from tests.support.bundles import MadeBundle
+from tests.support.bundles import MadeBundle, assemble
 from tests.support.plans import LAYERS, OLD, PLANS
 from tests.support.writing import (
     BIG,
@@ -278,3 +281,24 @@ class TestOtherPlans:
         assert events[-1] == PhaseFinished(phase)
         assert sum(e.descriptor.size for e in events if isinstance(e, BlobFinished)) == total
         assert sum(e.offset for e in events if isinstance(e, BlobAdvanced)) == total
+
+
+def test_a_blob_of_another_size_than_the_new_layout_says_is_not_kept(target: Path) -> None:
+    """A digest that a changed manifest gives another size is asked for again, and refused."""
+    data = b"a layer" * 100
+    digest = Digest.of(data)
+    first, second = (
+        assemble({}, {Digest.of(b"front"): b"front"}, images=(), absent=[(digest, size)])
+        for size in (len(data), len(data) + 600)
+    )
+    with opened(target) as writer:
+        writer.begin(first.layout)
+        put(writer, first.layout, {**first.contents, digest: data})
+    with opened(target) as writer:
+        writer.begin(second.layout)
+        assert not writer.has_blob(descriptors(second.layout)[1])
+        with pytest.raises(SizeMismatchError):
+            put(writer, second.layout, {digest: data})
+        with pytest.raises(IncompleteBundleError):
+            writer.finish()
+    assert not target.exists()

@@ -56,10 +56,7 @@ class StoredRepository:
     def resolve(self, reference: str, /) -> Descriptor | None:
         """Find what a tag or a digest names; None when there is no such manifest."""
         entry = self._entry(reference)
-        if entry is None:
-            return None
-        self._metadata.touch(entry.digest)
-        return Descriptor(entry.media_type, entry.digest, entry.size)
+        return Descriptor(entry.media_type, entry.digest, entry.size) if entry else None
 
     def read_manifest(self, reference: str, /) -> tuple[Descriptor, bytes] | None:
         """The stored type, digest and exact bytes of a manifest; None when there is none."""
@@ -143,12 +140,20 @@ class StoredRepository:
 
     def _entry(self, reference: str) -> Descriptor | None:
         if is_tag(reference):
-            return self._metadata.tagged(self._name, reference)
+            entry = self._metadata.tagged(self._name, reference)
+            if entry is not None:
+                self._metadata.touch(entry.digest)
+            return entry
         try:
             digest = Digest.parse(reference)
         except InvalidContentError:
             return None
-        return self._metadata.manifest(self._name, digest)
+        with self._sessions.holds.hold(digest):
+            entry = self._metadata.manifest(self._name, digest)
+            if entry is not None:
+                # whoever is told that it is here may go on to name it in an index
+                self._metadata.touch(digest)
+        return entry
 
     # -- blobs -------------------------------------------------------------------------------
 

@@ -58,6 +58,14 @@ class Sessions:
         with self._lock:
             return self._uploads.get(key)
 
+    def forget_idle(self, key: str) -> bool:
+        """Forget an upload whose partial blob is about to go; False where it must stay."""
+        with self._lock:
+            if key in self._claimed:
+                return False
+            self._uploads.pop(key, None)
+            return True
+
     def is_busy(self, key: str) -> bool:
         """Whether a thread pulls into a partial blob right now."""
         with self._lock:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -74,6 +75,7 @@ class DataDepot(StoredDepot):
         metadata: Its database.
         report: What was put in order at the start.
         now: The time, in seconds since 1970.
+        removal: Held by whoever removes files, or needs all of them to stay.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class DataDepot(StoredDepot):
         self.sessions = self._sessions
         self.report = report
         self.now = now
+        self.removal = threading.Lock()
 
     def note_arrival(self, arrival: Arrival, /) -> None:
         """Remember a bundle that came, durably."""

@@ -65,6 +65,29 @@ def serve_in_thread(
         UnavailableError: The address cannot be listened on.
     """
     app = create_app(depot, settings, guard=guard, middlewares=middlewares)
+    with serve_app_in_thread(app, host=host, port=port, ssl_context=ssl_context) as served:
+        yield served
+
+
+@contextmanager
+def serve_app_in_thread(
+    app: web.Application,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    ssl_context: ssl.SSLContext | None = None,
+) -> Iterator[Served]:
+    """Serve an application while the context lasts.
+
+    Args:
+        app: What `create_app` made.
+        host: The address to listen on.
+        port: The port to listen on, or 0 for any that is free.
+        ssl_context: The certificate, where the registry speaks TLS.
+
+    Raises:
+        UnavailableError: The address cannot be listened on.
+    """
     started: Future[tuple[int, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
     async def serve() -> None:

@@ -52,9 +52,10 @@
   const input = byId("bundle"), drop = byId("drop"), start = byId("start"), stop = byId("stop");
   let file = null, running = null;
 
-  form.hidden = false;
-  choose(input.files[0] || null);
-
+  const outcomes = {
+    pushed: "is new", present: "was here already", skipped: "was left as it is",
+    "image-only": "is one platform instead of its index",
+  };
   const units = ["kB", "MB", "GB", "TB"];
   function size(bytes) {
     if (bytes < 1000) return `${bytes} B`;
@@ -69,6 +70,8 @@
     byId("drop-hint").textContent = file ? `${file.name}, ${size(file.size)}` : "or drop it here";
   }
 
+  form.hidden = false;
+  choose(input.files[0] || null);
   input.addEventListener("change", () => choose(input.files[0] || null));
   for (const name of ["dragenter", "dragover"]) {
     drop.addEventListener(name, (event) => {
@@ -186,10 +189,6 @@
     outcome.hidden = false;
     outcome.focus();
   }
-  const outcomes = {
-    pushed: "is new", present: "was here already", skipped: "was left as it is",
-    "image-only": "is one platform instead of its index",
-  };
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();

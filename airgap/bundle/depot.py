@@ -248,6 +248,10 @@ class BundleDepot:
         start = bisect_right(self._names, last) if last is not None else 0
         return self._names[start : start + limit]
 
+    def holders(self, digest: Digest, /) -> Iterator[str]:
+        """The names of the repositories through which a blob is reachable, in lexical order."""
+        return (name for name in self._names if digest in self._shelves[name].blobs)
+
     def close(self) -> None:
         """Close the bundles."""
         self._patrol.stop()

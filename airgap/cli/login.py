@@ -13,7 +13,7 @@ from airgap.cli.options import NetworkFlags, OutputFlags, network_options, outpu
 from airgap.cli.password import password_from_stdin
 from airgap.cli.session import Session
 from airgap.errors import SettingsError
-from airgap.oci.reference import DEFAULT_REGISTRY, is_registry
+from airgap.oci.reference import DEFAULT_REGISTRY, is_registry, without_credentials
 from airgap.registry.credentials import Credential
 
 
@@ -90,7 +90,8 @@ def logout(invocation: Invocation, **flags: Unpack[LogoutFlags]) -> None:
 def _registry(host: str) -> str:
     if not is_registry(host):
         raise SettingsError(
-            f"{host[:200]!r} is not a registry", hint="write HOST or HOST:PORT, without a path"
+            f"{without_credentials(host)!r} is not a registry",
+            hint="write HOST or HOST:PORT, without a path",
         )
     return host
 

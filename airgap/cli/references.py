@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from airgap.errors import InvalidReferenceError, SettingsError
-from airgap.oci.reference import Reference
+from airgap.oci.reference import Reference, without_credentials
 
 MAX_FILE = 64 * 1024 * 1024
 MAX_LINE = 1024
@@ -37,10 +37,10 @@ def read_references(texts: Iterable[str], files: Iterable[Path]) -> tuple[Refere
 
 
 def _read_file(path: Path) -> Iterator[Reference]:
-    if str(path) == "-":
-        yield from _read_list(sys.stdin.buffer, "standard input")
-        return
     try:
+        if str(path) == "-":
+            yield from _read_list(sys.stdin.buffer, "standard input")
+            return
         with path.open("rb") as file:
             yield from _read_list(file, str(path))
     except OSError as error:
@@ -67,7 +67,8 @@ def _read_list(file: BinaryIO, name: str) -> Iterator[Reference]:
         if not words:
             continue
         if len(words) > 1:
-            raise SettingsError(f"{where}: {line[:200]!r} has blanks in it", hint=_HINT)
+            shown = without_credentials(line)
+            raise SettingsError(f"{where}: {shown!r} has blanks in it", hint=_HINT)
         try:
             yield Reference.parse(words[0])
         except InvalidReferenceError as error:

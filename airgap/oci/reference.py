@@ -27,6 +27,21 @@ _IMAGE_ID = re.compile(r"(sha256:)?[0-9a-f]{64}")
 MAX_NAME = 255
 
 
+def without_credentials(text: str) -> str:
+    """What somebody typed as a name, fit for a message: short, and without a password in it.
+
+    People write `user:password@host/name` as they do in urls; a digest is the only thing that may
+    stand behind an @ in a name.
+    """
+    before, _, last = text.rpartition("@")
+    digest = f"@{last}" if last.startswith(("sha256:", "sha512:")) and before else ""
+    hidden, at, name = text.removesuffix(digest).rpartition("@")
+    if at:
+        scheme, slashes, _ = hidden.partition("://")
+        text = (f"{scheme}://" if slashes else "") + f"…@{name}{digest}"
+    return text if len(text) <= 200 else text[:200] + "…"
+
+
 def is_repository(text: str) -> bool:
     """Whether a text is the name of a repository."""
     return len(text) <= MAX_NAME and _REPOSITORY.fullmatch(text) is not None
@@ -79,7 +94,7 @@ class Reference:
         Raises:
             InvalidReferenceError: It is none.
         """
-        shown = text if len(text) <= 200 else text[:200] + "…"
+        shown = without_credentials(text)
         if "://" in text:
             raise InvalidReferenceError(
                 f"{shown!r} is a url and not a reference", hint="leave out the scheme"
@@ -93,7 +108,9 @@ class Reference:
         try:
             digest = Digest.parse(digest_text) if at else None
         except InvalidContentError as error:
-            raise InvalidReferenceError(f"{shown!r}: {error.message}", hint=error.hint) from error
+            raise InvalidReferenceError(
+                f"{shown!r}: what follows the @ is not a digest", hint=error.hint
+            ) from error
         registry, path = _split_registry(rest)
         repository, colon, tag = path.partition(":")
         if colon and not is_tag(tag):

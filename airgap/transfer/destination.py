@@ -15,6 +15,7 @@ from airgap.oci.reference import (
     is_repository,
     is_tag,
     registry_component,
+    without_credentials,
 )
 
 
@@ -34,12 +35,14 @@ class Destination:
         """
         if "://" in text:
             raise SettingsError(
-                f"{text!r} is a url", hint="write HOST[:PORT][/PREFIX]; --plain-http HOST for http"
+                f"{without_credentials(text)!r} is a url",
+                hint="write HOST[:PORT][/PREFIX]; --plain-http HOST for http",
             )
         registry, _, prefix = text.rstrip("/").partition("/")
         if not is_registry(registry) or (prefix and not is_repository(prefix)):
             raise SettingsError(
-                f"{text!r} is not a registry", hint="write HOST[:PORT][/PREFIX], in lower case"
+                f"{without_credentials(text)!r} is not a registry",
+                hint="write HOST[:PORT][/PREFIX], in lower case",
             )
         return cls("docker.io" if registry == "index.docker.io" else registry, prefix)
 

@@ -6,7 +6,13 @@ import pytest
 
 from airgap.errors import ExitCode, InvalidReferenceError
 from airgap.oci.digest import Digest
-from airgap.oci.reference import Reference, is_registry, is_repository, is_tag
+from airgap.oci.reference import (
+    Reference,
+    is_registry,
+    is_repository,
+    is_tag,
+    without_credentials,
+)
 
 HEX = "0123456789abcdef" * 4
 PIN = Digest("sha256", HEX)
@@ -185,3 +191,26 @@ def test_a_reference_does_not_compare_with_text():
 def test_names_tags_and_hosts_are_told_apart(text, repository, tag, registry):
     """Each check accepts exactly the grammar of its kind."""
     assert (is_repository(text), is_tag(text), is_registry(text)) == (repository, tag, registry)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://me:secret@host/x:1",
+        "me:secret@host/x",
+        "me:s@cr@t-secret@host/x@y",
+        f"me:secret@host/x@{PIN}",
+    ],
+)
+def test_a_password_in_a_name_is_not_said_again(text: str) -> None:
+    """What is refused is shown without what stands before the host."""
+    with pytest.raises(InvalidReferenceError) as caught:
+        Reference.parse(text)
+    assert "secret" not in f"{caught.value.message} {caught.value.hint}"
+    assert "host/x" in without_credentials("me:secret@host/x")
+
+
+def test_a_digest_is_no_password() -> None:
+    """A name with a wrong tag is shown with its digest."""
+    text = f"host/x:{'t' * 129}@sha256:12"
+    assert without_credentials(text) == text

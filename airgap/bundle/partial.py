@@ -284,7 +284,8 @@ class PartialFile:
 
 def _followed(target: Path) -> Path:
     """Where a link points: the bundle, its partial file and the free space are all there."""
-    return Path(os.path.realpath(target)) if target.is_symlink() else target
+    # Unlike pathlib's, this question has no error: what is wrong with the name is said later.
+    return Path(os.path.realpath(target)) if os.path.islink(target) else target  # noqa: PTH114
 
 
 def _same_file(fd: int, path: Path) -> bool:

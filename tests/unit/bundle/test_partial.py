@@ -171,3 +171,9 @@ def test_synced_in_time(file: PartialFile, size: int, seconds: float) -> None:
     assert synced.wait(10)
     syncer.close()
     journal.close()
+
+
+def test_a_name_that_the_file_system_refuses_is_an_error_of_storage(tmp_path: Path) -> None:
+    """A name that is too long is said to be, and is no bug."""
+    with pytest.raises(StorageError, match="name too long"):
+        PartialFile(tmp_path / ("n" * 300), overwrite=False)

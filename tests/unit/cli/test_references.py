@@ -88,3 +88,11 @@ def test_a_list_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
     """A missing list or a folder is a clear error."""
     with pytest.raises(SettingsError, match="cannot be read"):
         read_references([], [tmp_path / name])
+
+
+def test_standard_input_that_cannot_be_read_is_said_to_be(monkeypatch, tmp_path: Path) -> None:
+    """A stream that fails is no bug of ours."""
+    with (tmp_path / "out").open("wb", buffering=0) as unreadable:
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=unreadable))
+        with pytest.raises(SettingsError, match="cannot be read"):
+            read_references([], [Path("-")])

@@ -4,33 +4,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from airgap.content.depot import Repository
-from airgap.errors import AirgapError
 from airgap.oci.descriptor import Descriptor
-from airgap.oci.digest import Digest, Verifier
-from airgap.oci.document import parse_object
+from airgap.oci.digest import Digest
 from airgap.oci.manifest import Document, Index, Manifest
-from airgap.oci.mediatype import IMAGE_CONFIGS
-from airgap.oci.platform import Platform
 from airgap.oci.referrer_kind import ReferrerKind, referrer_kind
 from airgap.oci.referrers import cosign_tags, fallback_tag
+from airgap.server.pages.image_config import ImageConfig, config_of, text_of
 from airgap.server.pages.library import kind_of, read_document, size_of
 
-MAX_CONFIG = 4 * 1024 * 1024
 MAX_REFERRERS = 500
 """How many referrers a page shows at most."""
 _REFERENCE_TYPE = "vnd.docker.reference.type"
-_SETTINGS = {
-    "User": "user",
-    "Entrypoint": "entrypoint",
-    "Cmd": "command",
-    "WorkingDir": "working directory",
-    "StopSignal": "stop signal",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +74,6 @@ class Referrer:
 
 
 @dataclass(frozen=True, slots=True)
-class ImageConfig:
-    """What the config of an image says."""
-
-    platform: Platform | None = None
-    created: str = ""
-    author: str = ""
-    settings: tuple[tuple[str, str], ...] = ()
-    environment: tuple[str, ...] = ()
-    ports: tuple[str, ...] = ()
-    volumes: tuple[str, ...] = ()
-    labels: tuple[tuple[str, str], ...] = ()
-    history: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class ImageView:
     """All that a page shows of what a tag or digest names."""
 
@@ -132,7 +104,7 @@ def view_image(repository: Repository, found: Descriptor) -> ImageView | None:
     config = None
     layers: tuple[Layer, ...] = ()
     if isinstance(document, Manifest):
-        config = _config(repository, document)
+        config = config_of(repository, document)
         layers = tuple(_layers(repository, document, config))
     return ImageView(
         document,
@@ -149,68 +121,12 @@ def _entries(repository: Repository, index: Index) -> Iterator[Entry]:
     for entry in index.manifests:
         child = read_document(repository, entry)
         if _REFERENCE_TYPE in entry.annotations:
-            label = entry.annotations[_REFERENCE_TYPE]
+            label = entry.annotations[_REFERENCE_TYPE].removesuffix("-manifest")
         elif entry.platform is not None and entry.platform.is_known:
             label = str(entry.platform)
         else:
             label = kind_of(child) if child is not None else "manifest"
         yield Entry(entry, label, None if child is None else size_of(repository, child))
-
-
-def _config(repository: Repository, manifest: Manifest) -> ImageConfig | None:
-    config = manifest.config
-    if config is None or config.media_type not in IMAGE_CONFIGS:
-        return None
-    with suppress(AirgapError):
-        return read_config(_read_small(repository, config))
-    return None
-
-
-def _read_small(repository: Repository, blob: Descriptor) -> bytes:
-    if blob.size > MAX_CONFIG:
-        return b"{}"
-    verifier = Verifier(blob.digest, blob.size)
-    parts = []
-    with repository.open(blob) as chunks:
-        for chunk in chunks:
-            verifier.update(chunk)
-            parts.append(chunk)
-    verifier.finish()
-    return b"".join(parts)
-
-
-def read_config(raw: bytes) -> ImageConfig:
-    """Read an image config; fields that have the wrong form count as not there.
-
-    Source: image-spec config.md.
-
-    Raises:
-        InvalidContentError: It is no JSON object.
-    """
-    value = parse_object(raw, what="the config")
-    running = value.get("config")
-    running = running if isinstance(running, dict) else {}
-    platform = None
-    with suppress(AirgapError):
-        platform = Platform.from_json(value)
-    history = value.get("history")
-    settings = ((label, _joined(running.get(key))) for key, label in _SETTINGS.items())
-    labels = running.get("Labels")
-    return ImageConfig(
-        platform if platform is not None and platform.is_known else None,
-        _text(value.get("created")),
-        _text(value.get("author")),
-        tuple((label, text) for label, text in settings if text),
-        _texts(running.get("Env")),
-        _keys(running.get("ExposedPorts")),
-        _keys(running.get("Volumes")),
-        tuple(sorted((key, _text(text)) for key, text in labels.items()))
-        if isinstance(labels, dict)
-        else (),
-        tuple(step for step in history if isinstance(step, dict))
-        if isinstance(history, list)
-        else (),
-    )
 
 
 def _layers(
@@ -224,9 +140,9 @@ def _layers(
     blobs = iter(manifest.layers)
     for step in history:
         blob = None if step.get("empty_layer") is True else next(blobs)
-        command, created = _text(step.get("created_by")), _text(step.get("created"))
+        command, created = text_of(step.get("created_by")), text_of(step.get("created"))
         yield Layer(
-            command or _text(step.get("comment")), created, blob, _is_here(repository, blob)
+            command or text_of(step.get("comment")), created, blob, _is_here(repository, blob)
         )
     for blob in blobs:
         yield Layer(_title(blob.annotations), "", blob, _is_here(repository, blob))
@@ -279,23 +195,3 @@ def _title(annotations: Mapping[str, str]) -> str:
         if annotations.get(key):
             return annotations[key]
     return ""
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    return tuple(part for part in value if isinstance(part, str)) if isinstance(value, list) else ()
-
-
-def _keys(value: object) -> tuple[str, ...]:
-    return (
-        tuple(sorted(key for key in value if isinstance(key, str)))
-        if isinstance(value, dict)
-        else ()
-    )
-
-
-def _joined(value: object) -> str:
-    return value if isinstance(value, str) else " ".join(_texts(value))

@@ -17,6 +17,7 @@ from airgap.oci.platform import Platform
 from airgap.oci.reference import is_repository, is_tag
 from airgap.oci.referrers import cosign_subject, is_fallback_tag
 from airgap.server.pages.commands import is_chart
+from airgap.server.pages.image_config import config_of
 
 PAGE = 50
 """How many rows a page of a list has."""
@@ -60,7 +61,7 @@ class TagRow:
         tag: The tag.
         digest: What it names.
         kind: image, index, chart or artifact; empty where its manifest cannot be read.
-        platforms: What it runs on, as far as its index says.
+        platforms: What it runs on.
         size: The bytes of all that is here of it; None where its manifest cannot be read.
     """
 
@@ -154,12 +155,17 @@ def tag_row(repository: Repository, tag: str) -> TagRow | None:
     document = read_document(repository, found)
     if document is None:
         return TagRow(tag, found.digest)
-    platforms = tuple(
-        entry.platform
-        for entry in document.children()
-        if entry.platform is not None and entry.platform.is_known
-    )
-    return TagRow(tag, found.digest, kind_of(document), platforms, size_of(repository, document))
+    size = size_of(repository, document)
+    return TagRow(tag, found.digest, kind_of(document), _platforms(repository, document), size)
+
+
+def _platforms(repository: Repository, document: Document) -> tuple[Platform, ...]:
+    if isinstance(document, Index):
+        found = [entry.platform for entry in document.manifests]
+    else:
+        config = config_of(repository, document)
+        found = [config.platform if config is not None else None]
+    return tuple(platform for platform in found if platform is not None and platform.is_known)
 
 
 def kind_of(document: Document) -> str:

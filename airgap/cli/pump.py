@@ -47,6 +47,7 @@ class EventPump:
         cancel: Watched, to say that the run is stopping.
         interval: Seconds between two looks.
         now: The clock.
+        stopping: What is said when the run is stopping.
     """
 
     def __init__(
@@ -56,11 +57,13 @@ class EventPump:
         *,
         interval: float = 0.15,
         now: Callable[[], float] = time.time,
+        stopping: Notice = STOPPING,
     ) -> None:
         self._sinks = sinks
         self._cancel = cancel
         self._interval = interval
         self._now = now
+        self._stopping = stopping
         self._queue: deque[tuple[float, Event]] = deque()
         self._latest: dict[tuple[Digest, str], tuple[float, BlobAdvanced]] = {}
         self._has_said_stopping = False
@@ -112,7 +115,7 @@ class EventPump:
             self._hand_on(when, fact)
         if self._cancel.is_cancelled and not self._has_said_stopping:
             self._has_said_stopping = True
-            self._hand_on(self._now(), STOPPING)
+            self._hand_on(self._now(), self._stopping)
         for sink in self._sinks:
             self._guard(sink.tick)
 

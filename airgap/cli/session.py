@@ -17,10 +17,11 @@ from airgap.cli.invocation import Invocation
 from airgap.cli.jsonlines import JsonSink, error_line
 from airgap.cli.output import Output
 from airgap.cli.progress import BarDisplay, Display, LineDisplay, NoDisplay
-from airgap.cli.pump import EventPump, EventSink
+from airgap.cli.pump import STOPPING, EventPump, EventSink
 from airgap.cli.settings import Settings, load_settings, wants_json
 from airgap.errors import AirgapError, SettingsError, StorageError
 from airgap.run import CancelToken, Run
+from airgap.run.events import Notice
 from airgap.version import __version__
 
 if TYPE_CHECKING:  # network code is loaded only by commands that use it
@@ -38,6 +39,7 @@ class Session:
         flags: The command's options by name.
         command: What the command is called.
         is_bundle_on_stdout: Whether standard output belongs to the bundle.
+        stopping: What is said when the run is told to stop.
 
     Raises:
         SettingsError: A setting makes no sense.
@@ -50,6 +52,7 @@ class Session:
         *,
         command: str,
         is_bundle_on_stdout: bool = False,
+        stopping: Notice = STOPPING,
     ) -> None:
         if is_bundle_on_stdout:
             invocation.use_stderr()
@@ -62,6 +65,7 @@ class Session:
         invocation.has_color = self.settings.environment.has_color
         self.invocation = invocation
         self.command = command
+        self._stopping = stopping
 
     @contextmanager
     def run(self) -> Iterator[Run]:
@@ -73,7 +77,7 @@ class Session:
         token = CancelToken()
         with ExitStack() as stack:
             log = self._open_log(stack)
-            pump = EventPump(self._sinks(log), token)
+            pump = EventPump(self._sinks(log), token, stopping=self._stopping)
             stack.enter_context(self.invocation.signals(token))
             pump.start()
             try:

@@ -71,6 +71,9 @@ airgap = LazyGroup(
     "airgap",
     help="Carry container images and every other OCI artifact across an air gap.",
     lazy={
+        "serve": LazyCommand(
+            "airgap.cli.serve", "serve_registry", "Be a registry, of a folder or of bundles."
+        ),
         "login": LazyCommand("airgap.cli.login", "login", "Log in to a registry."),
         "logout": LazyCommand("airgap.cli.login", "logout", "Forget a registry's credentials."),
         "completion": LazyCommand(

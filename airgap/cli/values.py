@@ -8,10 +8,12 @@ from pathlib import Path
 
 from airgap.errors import InvalidContentError, SettingsError
 from airgap.oci.digest import Digest
-from airgap.oci.reference import is_registry
+from airgap.oci.reference import is_registry, without_credentials
 
 MAX_JOBS = 256
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)?")
+_SIZE = re.compile(r"([0-9]{1,15})\s*([kKmMgGtT]?)B?")
+_THOUSANDS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _UNITS = {None: 1, "s": 1, "m": 60, "h": 3600}
 _FLAGS = {
     "1": True, "true": True, "yes": True, "on": True,
@@ -27,7 +29,9 @@ def as_hosts(value: object, origin: str) -> frozenset[str]:
     hosts = [str(part).strip() for part in parts]
     for host in hosts:
         if not is_registry(host):
-            raise _wrong(origin, f"{host[:100]!r} is not a host", "write HOST or HOST:PORT")
+            raise _wrong(
+                origin, f"{without_credentials(host)!r} is not a host", "write HOST or HOST:PORT"
+            )
     return frozenset(hosts)
 
 
@@ -70,6 +74,14 @@ def as_seconds(value: object, origin: str) -> float:
     if not (math.isfinite(seconds) and 0 < seconds <= 7 * 86400):
         raise _wrong(origin, "must be a time above 0", "write seconds, or 5m, or 1h")
     return seconds
+
+
+def as_size(value: object, origin: str) -> int:
+    """Read a number of bytes, with k, M, G or T behind it for thousands of them."""
+    found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None:
+        raise _wrong(origin, "must be a size", "write bytes, or 500M, or 20G")
+    return int(found[1]) * _THOUSANDS[found[2].lower()]
 
 
 def as_digest(value: str, origin: str) -> Digest:

@@ -185,6 +185,8 @@ def _translated(error: AirgapError) -> WireError:
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(API_VERSION)
+    # not aiohttp's own, which tells the versions of everything
+    response.headers["Server"] = "airgap"
     if request.path.startswith("/v2"):
         response.headers.update(SANDBOX)
     namespace = request.get(NAMESPACE)

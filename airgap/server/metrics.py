@@ -14,6 +14,7 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -52,6 +53,8 @@ class Metrics:
     """
 
     def __init__(self, *, now: Callable[[], float] = time.perf_counter) -> None:
+        # they double what is sent, and nobody asks for them
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no annotations
         self.registry = CollectorRegistry()
         self._now = now
         labels, by_resource = ("resource", "method", "status"), ("resource",)

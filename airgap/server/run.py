@@ -55,7 +55,7 @@ class Chore:
 
     name: str
     seconds: float
-    work: Callable[[], None]
+    work: Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,259 @@
+"""What `airgap serve` puts together: content, users, TLS, names, pages and numbers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Literal, Self
+
+from aiohttp import web
+
+from airgap.bundle.depot import BundleDepot
+from airgap.bundle.opened import BundleState
+from airgap.bundle.reader import open_bundle
+from airgap.cli.serving_options import TLS_FOLDER, ServingOptions
+from airgap.content.depot import Depot
+from airgap.content.posix import free_bytes
+from airgap.content.storage import storage_errors
+from airgap.errors import SettingsError
+from airgap.run import Run
+from airgap.server.access import Accounts, Guard, OpenGuard, PullGuard
+from airgap.server.accesslog import AccessFile, access_logger
+from airgap.server.app import create_app
+from airgap.server.auth.guard import GuardOptions, open_guard
+from airgap.server.certificates import SelfSigned, certificate_names, self_signed
+from airgap.server.connections import watch_request
+from airgap.server.datafolder import DataDepot, open_data
+from airgap.server.health import Check, Health
+from airgap.server.hosts import Names, guard_hosts
+from airgap.server.metrics import Metrics, MetricsPage
+from airgap.server.notify import Notifier
+from airgap.server.run import Chore, ServerOptions, new_connections
+from airgap.server.tls import ServerTls
+from airgap.transfer.serving import import_names
+
+_RENEW_SECONDS = 3600.0
+
+
+class Serving:
+    """Everything that a registry consists of, open for as long as the context lasts.
+
+    Args:
+        options: What was asked for.
+        run: Where it is told of.
+
+    Attributes:
+        options: What was asked for.
+        connections: Counts connections.
+        health: Says whether it works.
+        metrics: Its numbers.
+        self_signed: Its own certificate authority, if it has one.
+
+    Raises:
+        SettingsError: It would let in whoever comes.
+    """
+
+    def __init__(self, options: ServingOptions, *, run: Run) -> None:
+        self.options = options
+        self.metrics = Metrics()
+        self.connections = new_connections(options.limits)
+        self.self_signed: SelfSigned | None = None
+        self._run = run
+        self._stack = ExitStack()
+        self._data: DataDepot | None = None
+        self._bundles: BundleDepot | None = None
+        self._tls: ServerTls | None = None
+        self._access_log: logging.Logger | None = None
+        self._access_format: Literal["json", "common"] = "json"
+        self._chores: list[Chore] = []
+
+    def __enter__(self) -> Self:
+        """Open everything."""
+        with self._stack as stack:
+            self.depot = self._open_depot()
+            self.guard = self._open_guard()
+            self._open_tls()
+            self.health = Health(self._checks())
+            self._watch()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of everything."""
+        self._stack.close()
+
+    @property
+    def has_users(self) -> bool:
+        """Whether there are users."""
+        return isinstance(self.guard, Accounts) and self.guard.has_users
+
+    def app(self) -> web.Application:
+        """The application."""
+        options = self.options
+        names = [*options.own_names()]
+        if options.tls_cert:
+            names += certificate_names(options.tls_cert)
+        known = Names.of(
+            names, any_address=not options.is_loopback, external_url=options.external_url
+        )
+        numbers = MetricsPage(self.metrics, self.guard, is_behind_proxy=bool(options.external_url))
+        return create_app(
+            self.depot,
+            options.settings,
+            guard=self.guard,
+            middlewares=(watch_request, self.metrics.middleware(), guard_hosts(known)),
+            routes=[*self.health.routes(), web.get("/metrics", numbers.get)],
+        )
+
+    def server_options(self) -> ServerOptions:
+        """How the process runs."""
+        return ServerOptions(
+            listen=self.options.listen,
+            limits=self.options.limits,
+            tls=self._tls.context if self._tls else None,
+            access_log=self._access_log,
+            access_format=self._access_format,
+            chores=self._chores,
+            notifier=Notifier(self.options.notify_socket),
+        )
+
+    def start_checking(self) -> None:
+        """Begin to hash the bundles in the background."""
+        if self._bundles is not None:
+            self._bundles.start_checking()
+
+    def open_access_log(
+        self,
+        path: Path | None,
+        access_format: Literal["json", "common"],
+        write: Callable[[str], None],
+    ) -> None:
+        """Note requests from now on.
+
+        Args:
+            path: Where; `-` is standard output, None is nowhere.
+            access_format: How.
+            write: Writes a line to standard output.
+        """
+        if path is None:
+            return
+        handler = _Lines(write) if str(path) == "-" else AccessFile(path)
+        self._stack.callback(handler.close)
+        self._access_log = access_logger(handler)
+        self._access_format = access_format
+
+    # -- the parts -----------------------------------------------------------------------------
+
+    def _open_depot(self) -> Depot:
+        options = self.options
+        if options.bundles:
+            self._bundles = self._open_bundles(options.bundles)
+        if options.data is None:
+            assert self._bundles is not None
+            return self._bundles
+        self._data = open_data(options.data, durable=options.sync, database_url=options.database)
+        self._stack.callback(self._data.close)
+        if self._bundles is None:
+            return self._data
+        from airgap.content.overlay import OverlayDepot  # only where bundles lie under a folder
+
+        return OverlayDepot(self._data, (self._bundles,))
+
+    def _open_bundles(self, paths: tuple[Path, ...]) -> BundleDepot:
+        naming = import_names(keep_host=self.options.keep_host)
+        with ExitStack() as opening:
+            readers = [opening.enter_context(open_bundle(path)) for path in paths]
+            depot = BundleDepot(readers, naming)
+            opening.pop_all()
+        self._stack.callback(depot.close)
+        return depot
+
+    def _open_guard(self) -> Guard:
+        options, folder = self.options, self.options.state_folder
+        if folder is None:
+            if options.is_exposed and not options.anonymous_pull:
+                raise _nobody_let_in(options, "--anonymous-pull, or --users DIR")
+            return PullGuard() if options.anonymous_pull else OpenGuard()
+        guard = open_guard(
+            folder,
+            GuardOptions(
+                anonymous_pull=options.anonymous_pull, external_url=options.external_url or None
+            ),
+        )
+        self._stack.callback(guard.close)
+        if options.is_exposed and not guard.has_users and not options.anonymous_pull:
+            hint = f"airgap user add NAME --admin --data {folder}; or --anonymous-pull"
+            raise _nobody_let_in(options, hint)
+        return guard
+
+    def _open_tls(self) -> None:
+        options = self.options
+        if options.tls_self_signed and options.state_folder is not None:
+            folder, names = options.state_folder / TLS_FOLDER, options.own_names()
+            self.self_signed = self_signed(folder, names)
+            self._tls = ServerTls(self.self_signed.server)
+            renew = partial(self_signed, folder, names)
+            self._chores.append(Chore("renewing the certificate", _RENEW_SECONDS, renew))
+        elif options.tls_cert is not None:
+            self._tls = ServerTls(options.tls_cert, options.tls_key)
+
+    def _checks(self) -> Mapping[str, Check]:
+        checks: dict[str, Check] = {}
+        if self._data is not None:
+            checks["storage"] = self._data.check_ready
+        return checks
+
+    def _watch(self) -> None:
+        metrics, data, bundles = self.metrics, self.options.data, self._bundles
+        metrics.watch(
+            "connections", "Clients that are connected", "", lambda: {"": len(self.connections)}
+        )
+        if data is not None:
+            metrics.watch(
+                "free_bytes", "Room that is left for content", "", lambda: {"": _free(data)}
+            )
+        if bundles is None:
+            return
+        gauges: tuple[tuple[str, str, Callable[[BundleState], float]], ...] = (
+            ("bundle_bytes", "Bytes of the blobs of a bundle", lambda state: state.total),
+            ("bundle_checked_bytes", "Those that were hashed", lambda state: state.checked),
+            ("bundle_wrong_blobs", "Blobs that are damaged", lambda state: len(state.wrong)),
+            (
+                "bundle_unchanged",
+                "Whether the file is the one that was opened",
+                lambda state: state.is_unchanged,
+            ),
+        )
+        for name, text, value in gauges:
+            metrics.watch(name, text, "bundle", partial(_bundle_values, bundles, value))
+
+
+class _Lines(logging.Handler):
+    """Lines for standard output."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        super().__init__()
+        self._write = write
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one."""
+        self._write(self.format(record))
+
+
+def _nobody_let_in(options: ServingOptions, hint: str) -> SettingsError:
+    where = options.external_url or options.listen.host
+    return SettingsError(f"there are no users: everyone could come in by {where}", hint=hint)
+
+
+def _free(folder: Path) -> float:
+    with storage_errors(folder):
+        return free_bytes(folder)
+
+
+def _bundle_values(
+    bundles: BundleDepot, value: Callable[[BundleState], float]
+) -> Mapping[str, float]:
+    return {str(state.path): value(state) for state in bundles.states}

@@ -55,7 +55,8 @@ def copy_blob(open_at: Opener, sink: BlobSink, descriptor: Descriptor, *, run: R
         run.emit(BlobStarted(descriptor, sink.name, ingest.offset))
         ingest.receive(observed.open_at)
         ingest.commit()
-    run.emit(BlobFinished(descriptor, sink.name))
+    if observed.moved is not None:
+        run.emit(BlobFinished(descriptor, sink.name))
     return observed.moved
 
 

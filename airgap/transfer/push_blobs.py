@@ -68,6 +68,7 @@ class BlobPusher:
         self._width = width
         self._is_dry = is_dry
         self._mounts: bool | None = None
+        self._sample: tuple[Descriptor, ReceivingRepository] | None = None
 
     def push(
         self,
@@ -103,11 +104,13 @@ class BlobPusher:
     ) -> None:
         """Do the same with content that comes only once.
 
-        A blob that would not fit the window goes to all the repositories at the same time until
-        a mount was seen to work, and all blobs do once a mount was refused.
+        Blobs go to all the repositories at the same time once a mount was refused. Whether the
+        registry mounts is asked, if need be, before a blob passes that would not fit the window.
         """
         window = Window(chunks, run=run)
         present, missing = self._look(descriptor, repositories, attempt, run)
+        if len(missing) > 1 and not present and descriptor.size > window.size:
+            self._try_mounting(missing, attempt)
         while len(missing) > 1 and not present and self._may_mount(descriptor, window):
             first = missing.pop(0)
             present += self._send_to_all(descriptor, [first], window, attempt, run)
@@ -117,8 +120,24 @@ class BlobPusher:
                 if not self._mount(descriptor, repository, present, run):
                     unmounted.append(repository)
         if unmounted:
-            self._send_to_all(descriptor, unmounted, window, attempt, run)
+            present += self._send_to_all(descriptor, unmounted, window, attempt, run)
+        if len(repositories) == 1 and present:
+            self._sample = descriptor, present[0]
         window.drain()
+
+    def _try_mounting(self, repositories: Sequence[ReceivingRepository], attempt: Attempt) -> None:
+        """Find out whether the registry mounts, with a blob that it has, such as a config.
+
+        The blob is not wanted where it is mounted; nothing refers to it there, and the registry's
+        garbage collection takes it away. A layer that is sent once instead of to each repository
+        is worth that.
+        """
+        if self._mounts is not None or self._sample is None:
+            return
+        sample, home = self._sample
+        other = next(r for r in repositories if r.repository != home.repository)
+        with attempt(other):
+            self._mounts = other.mount(sample, from_repository=home.repository)
 
     def _may_mount(self, descriptor: Descriptor, window: Window) -> bool:
         if self._mounts is None:

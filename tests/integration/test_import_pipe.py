@@ -128,9 +128,19 @@ def test_a_blob_wanted_in_several_repositories_arrives_in_all(pack, small_window
         if not mounts:
             assert uploads == 3
             assert result.blobs_mounted == 0
-        elif size < SMALL:
+        else:
             assert uploads == 1
             assert result.blobs_mounted == 2
+
+
+def test_more_repositories_than_connections_want_a_large_blob_that_is_mounted(
+    pack, small_window, inside
+):
+    """Whether the registry mounts is asked with a config, which comes earlier in the pipe."""
+    _, made = shared(5, 1_000_000)
+    result = bring(pack(made).read_bytes(), inside.host, jobs=2)
+    assert result.blobs_mounted == 4
+    assert_all(inside, made)
 
 
 def test_a_large_blob_is_mounted_once_mounts_were_seen_to_work(pack, small_window, inside):

@@ -18,7 +18,8 @@ from airgap.oci.reference import Reference, is_registry, is_repository, is_tag
 
 FORMAT_VERSION = 1
 MEDIA_TYPE = "application/vnd.airgap.catalog.v1+json"
-MAX_SIZE = 256 * 1024 * 1024
+MAX_SIZE = 64 * 1024 * 1024
+"""The catalog is held in memory; this is enough for some hundred thousand manifests and blobs."""
 
 OmissionReason = Literal["platform", "non-distributable", "missing-at-source"]
 _REASONS: tuple[OmissionReason, ...] = get_args(OmissionReason)

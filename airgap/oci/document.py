@@ -12,6 +12,10 @@ from airgap.errors import InvalidContentError
 MAX_DEPTH = 64
 """How deep objects and arrays may lie in each other."""
 
+MAX_VALUES = 4_000_000
+"""How many values a document may have, about: each takes up to thirty times its bytes as an object
+of Python, so a limit on bytes alone would not keep memory small."""
+
 _ESCAPE = re.compile(rb"\\.", re.DOTALL)
 _STRING = re.compile(rb'"[^"]*"')
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -27,12 +31,14 @@ def parse_object(raw: bytes, *, what: str) -> dict[str, Any]:
 
     Raises:
         InvalidContentError: It is not JSON in UTF-8 (RFC 8259), not an object, names a key twice,
-            lies too deep, or holds what could not be written again.
+            lies too deep, has too many values, or holds what could not be written again.
     """
     if raw.lstrip()[:1] == b"<":
         raise InvalidContentError(
             f"{what} is HTML instead of JSON", hint="a proxy or a login page may have answered"
         )
+    if sum(raw.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:
+        raise InvalidContentError(f"{what} has more than {MAX_VALUES} values")
     _check_depth(raw, what)
     try:
         value = json.loads(

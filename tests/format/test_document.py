@@ -16,7 +16,7 @@ from airgap.bundle.closure import MAX_STEPS
 from airgap.bundle.front import MAX_DOCUMENTS
 from airgap.oci import mediatype
 from airgap.oci.digest import Digest
-from airgap.oci.document import MAX_DEPTH
+from airgap.oci.document import MAX_DEPTH, MAX_VALUES
 from airgap.oci.manifest import MAX_MANIFEST_SIZE, parse_manifest
 from airgap.oci.reference import Reference
 from tests.support.bundles import MadeBundle, assemble
@@ -120,4 +120,5 @@ def test_limits() -> None:
     assert limits["a document"].endswith(f"({MAX_MANIFEST_SIZE:,} bytes)")
     assert limits["all documents"] == f"{MAX_DOCUMENTS >> 20} MiB"
     assert limits["depth of JSON"] == str(MAX_DEPTH)
+    assert limits["commas, `[` and `{` in one JSON document"] == f"{MAX_VALUES:,}"
     assert f"{MAX_STEPS:,}" in limits.values()

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from airgap.errors import InvalidContentError
-from airgap.oci.document import MAX_DEPTH, canonical_bytes, parse_object
+from airgap.oci.document import MAX_DEPTH, MAX_VALUES, canonical_bytes, parse_object
 
 
 def refusal(raw: bytes) -> str:
@@ -141,3 +141,12 @@ def test_canonical_bytes_refuse_what_is_not_json():
     """A number without a value is not written."""
     with pytest.raises(ValueError, match="JSON compliant"):
         canonical_bytes({"a": float("nan")})
+
+
+@pytest.mark.parametrize("value", [b"{}", b"[]", b'"aa"', b"1"])
+def test_too_many_values_are_refused_before_they_are_made(value: bytes):
+    """A document of small values, which takes many times its size in memory, is not parsed."""
+    begun = time.process_time()
+    raw = b'{"a":[' + (value + b",") * MAX_VALUES + value + b"]}"
+    assert "values" in refusal(raw)
+    assert time.process_time() - begun < 2

@@ -246,6 +246,25 @@ def check_manifest_sizes(catalog: Catalog) -> None:
         )
 
 
+def check_readable(layout: Layout, documents: Mapping[Digest, Document]) -> None:
+    """Refuse to write a bundle that is larger than readers take, before its first byte.
+
+    Raises:
+        BundleFormatError: It is.
+    """
+    catalog = layout.catalog
+    check_manifest_sizes(catalog)
+    closure.check_steps(catalog, documents)
+    for name, content in engine_files(catalog, documents).items():
+        if len(content) > MAX_SIZE:
+            raise BundleFormatError(
+                f"{name} has {len(content)} bytes; more than {MAX_SIZE} are refused",
+                origin="bundle",
+            )
+    Catalog.parse(catalog.raw)
+    Placement.parse(layout.placement.to_bytes())
+
+
 def take_header(tape: Tape, name: str, size: int) -> None:
     """Read the header of the member that must come next.
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from airgap.bundle.front import check_readable
 from airgap.bundle.layout import Layout, plan_layout
 from airgap.bundle.pipe import PipeWriter
 from airgap.bundle.writer import BundleWriter
 from airgap.content import posix
-from airgap.errors import PartialError, SettingsError
+from airgap.errors import BundleFormatError, PartialError, SettingsError
 from airgap.oci.digest import Digest
 from airgap.oci.platform import Platform
 from airgap.oci.reference import Reference
@@ -87,9 +88,7 @@ def plan_export(
     export = _Export(references, client, options, run)
     selection = export.select()
     held = BundleWriter.held_by(output) if output is not None else frozenset()
-    return export.describe(
-        selection, plan_layout(selection.catalog, selection.documents), held, output
-    )
+    return export.describe(selection, export.lay_out(selection), held, output)
 
 
 def export_images(
@@ -140,7 +139,7 @@ class _Export:
         """Write to a file at planned offsets."""
         with BundleWriter.open(path, overwrite=self._options.overwrite, run=self._run) as writer:
             selection = self.select()
-            layout = plan_layout(selection.catalog, selection.documents)
+            layout = self.lay_out(selection)
             writer.begin(layout)
             plan = self.describe(selection, layout, writer.held, path)
             fetcher = self._fetcher(writer)
@@ -152,7 +151,7 @@ class _Export:
                 fetcher.fetch(missing)
                 if fetcher.lost:
                     selection = self.select(fetcher)
-                    layout = plan_layout(selection.catalog, selection.documents)
+                    layout = self.lay_out(selection)
                     writer.replan(layout)
             self._run.emit(PhaseFinished(PHASE))
             writer.finish()
@@ -161,7 +160,7 @@ class _Export:
     def to_pipe(self, stream: BinaryIO) -> ExportResult:
         """Write front to back. The plan is fixed: bytes that left cannot be called back."""
         selection = self.select()
-        layout = plan_layout(selection.catalog, selection.documents)
+        layout = self.lay_out(selection)
         plan = self.describe(selection, layout, frozenset(), None)
         with PipeWriter(stream, run=self._run) as writer:
             writer.begin(layout)
@@ -195,6 +194,22 @@ class _Export:
                 hint="what was fetched is kept; run the same command again",
             )
         return selection
+
+    def lay_out(self, selection: ExportSelection) -> Layout:
+        """Lay the bundle out.
+
+        Raises:
+            SettingsError: No reader would take it, it is so large.
+        """
+        layout = plan_layout(selection.catalog, selection.documents)
+        try:
+            check_readable(layout, selection.documents)
+        except BundleFormatError as error:
+            raise SettingsError(
+                f"this is too much for one bundle: {error.message}",
+                hint="export the images in several bundles",
+            ) from error
+        return layout
 
     def describe(
         self,

@@ -9,11 +9,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
+from airgap.bundle.front import MAX_DOCUMENTS
 from airgap.errors import (
     AirgapError,
     CancelledError,
     ContentNotFoundError,
     InvalidContentError,
+    SettingsError,
 )
 from airgap.oci import mediatype
 from airgap.oci.descriptor import Descriptor
@@ -67,6 +69,7 @@ class Resolver:
         self._failed: dict[Reference, AirgapError] = {}
         self._platforms: dict[Digest, Platform] = {}
         self._contents: dict[Digest, bytes] = {}
+        self._held_bytes = 0
 
     def resolve(self, references: Sequence[Reference]) -> Resolution:
         """Walk all the references.
@@ -111,8 +114,25 @@ class Resolver:
         return task
 
     def _arrived(self, document: Document) -> None:
+        digest = document.descriptor.digest
         with self._lock:
-            self._documents.setdefault(document.descriptor.digest, document)
+            if digest not in self._documents:
+                self._documents[digest] = document
+                self._hold(len(document.raw))
+
+    def _hold(self, size: int) -> None:
+        """Count what stays in memory: a few indexes of a registry can name any number of others.
+
+        Raises:
+            SettingsError: It is more than a bundle may hold.
+        """
+        self._held_bytes += size
+        if self._held_bytes > MAX_DOCUMENTS:
+            raise SettingsError(
+                f"the manifests of these images have more than {MAX_DOCUMENTS} bytes together, "
+                "which is too much for one bundle",
+                hint="export the images in several bundles",
+            )
 
     def _visit(self, repository: str, document: Document, depth: int) -> None:
         """Go on from a manifest that is here: to its entries and to its referrers."""
@@ -246,6 +266,8 @@ class Resolver:
         raw = b"".join(parts)
         platform = Platform.from_json(parse_object(raw, what=f"the config {config.digest.short}"))
         with self._lock:
+            if config.digest not in self._contents:
+                self._hold(len(raw))
             self._contents[config.digest] = raw
             if platform is not None:
                 self._platforms[manifest.descriptor.digest] = platform

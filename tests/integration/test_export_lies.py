@@ -15,6 +15,7 @@ from airgap.errors import (
     ExitCode,
     InvalidContentError,
     RegistryProtocolError,
+    SettingsError,
     SizeMismatchError,
     UnauthorizedError,
     UnavailableError,
@@ -154,3 +155,27 @@ def test_a_size_that_contradicts_the_content_is_refused(outside, tmp_path):
         export(f"{outside.host}/app:1", tmp_path / "b.tar")
     assert raised.value.exit_code == ExitCode.INTEGRITY
     assert outside.count("GET", "/blobs/") == 0
+
+
+def test_more_manifests_than_a_bundle_may_hold_end_the_export(
+    outside, tmp_path, monkeypatch
+) -> None:
+    """Indexes that name others without end are not all read: the limit of readers ends it."""
+    multi = builders.push(outside.repository("many"), builders.multi_platform(), tag="1")
+    sizes = [len(part.raw) for part in multi.walk()]
+    monkeypatch.setattr("airgap.transfer.resolve.MAX_DOCUMENTS", sum(sizes) - 1)
+    for keep_going in (False, True):
+        with pytest.raises(SettingsError, match="too much for one bundle"):
+            export(f"{outside.host}/many:1", tmp_path / "b.tar", keep_going=keep_going)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr("airgap.transfer.resolve.MAX_DOCUMENTS", sum(sizes))
+    export(f"{outside.host}/many:1", tmp_path / "b.tar")
+
+
+@pytest.mark.parametrize("limit", ["front.MAX_SIZE", "closure.MAX_STEPS", "catalog.MAX_SIZE"])
+def test_what_readers_would_refuse_is_not_written(name, tmp_path, monkeypatch, limit) -> None:
+    """The limits of readers are those of the export, which says so before the first byte."""
+    monkeypatch.setattr(f"airgap.bundle.{limit}", 2)
+    with pytest.raises(SettingsError, match="too much for one bundle"):
+        export(name, tmp_path / "b.tar")
+    assert list(tmp_path.iterdir()) == []

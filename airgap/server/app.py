@@ -45,8 +45,8 @@ SANDBOX = {
 """Whatever was pushed is data: a browser that is led to it must not run it as a page of ours."""
 
 READING = ("GET", "HEAD")
-NAMESPACE = "namespace"
-"""Where a request notes which registry's repository it was given, among those of that name."""
+NAMESPACE = web.RequestKey("airgap.namespace", str)
+"""Which registry's repository a request was given, among those of that name."""
 
 _log = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ from airgap.errors import InvalidContentError, RegistryProtocolError
 from airgap.oci import mediatype
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
+from airgap.oci.document import canonical_bytes
 from airgap.registry.challenge import Access
 from airgap.registry.channel import Channel
 from airgap.registry.endpoint import Url
@@ -17,6 +18,8 @@ from airgap.registry.transport import Request
 
 MAX_PAGE = 4 * 1024 * 1024
 MAX_REFERRERS = 100_000
+MAX_LIST = 32 * 1024 * 1024
+"""All entries of a list together have no more bytes: annotations may be of any length."""
 
 
 @dataclass(slots=True)
@@ -59,13 +62,17 @@ def list_referrers(
         return channel.call(what, lambda: _fetch(channel, where, access, what, support))
 
     can_tell = False
+    size = 0
     found: list[Descriptor] = []
     for page in pages(channel, f"/v2/{repository}/referrers/{subject}", fetch):
         can_tell = True
-        found += _entries(page, channel, what)
-        if len(found) > MAX_REFERRERS:
+        entries = _entries(page, channel, what)
+        found += entries
+        size += sum(len(canonical_bytes(entry.to_json())) for entry in entries)
+        if len(found) > MAX_REFERRERS or size > MAX_LIST:
             raise RegistryProtocolError(
-                f"{channel.registry} lists more than {MAX_REFERRERS} entries as {what}",
+                f"{channel.registry} lists more than {MAX_REFERRERS} entries or {MAX_LIST} bytes"
+                f" as {what}",
                 origin=channel.origin,
             )
     if not can_tell:
@@ -81,9 +88,13 @@ def _fetch(
     request = Request("GET", {"Accept": mediatype.OCI_INDEX})
     with channel.ask(request, where, access=access, what=what) as response:
         if response.status == 200:
-            if response.media_type == mediatype.OCI_INDEX:
+            if response.media_type in (mediatype.OCI_INDEX, "application/json"):
                 following = next_page(response)
-                return channel.json(response, limit=MAX_PAGE, what=what), following
+                value = channel.json(response, limit=MAX_PAGE, what=what)
+                # Plain JSON may be a list under the wrong name: to take it for "there is no such
+                # list" would lose signatures in silence.
+                if response.media_type == mediatype.OCI_INDEX or "manifests" in value:
+                    return value, following
             wire = None
         else:
             wire = read_wire_errors(response)

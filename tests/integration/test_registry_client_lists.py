@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -134,6 +135,27 @@ def test_referrers_are_listed(server: ScriptedServer, repository: Repository) ->
     assert repository.has_referrers_api is True
 
 
+def test_a_list_under_the_wrong_media_type_is_a_list(
+    server: ScriptedServer, repository: Repository
+) -> None:
+    """Some registries send their index as plain JSON; what it lists is not lost."""
+    server.on("GET", REFERRERS).reply(Reply.json({"manifests": [FIRST.to_json()]}))
+    assert repository.referrers(DIGEST) == (FIRST,)
+
+
+def test_a_list_without_end_is_refused(server: ScriptedServer, repository: Repository) -> None:
+    """Pages of a few entries with long annotations end at a number of bytes."""
+    entry = replace(FIRST, annotations={"a": "x" * 3_900_000})
+    replies = [
+        listed(entry, link=f'</v2/team/app/referrers/{DIGEST}?next={n}>; rel="next"')
+        for n in range(12)
+    ]
+    server.on("GET", REFERRERS).reply(*replies)
+    with pytest.raises(RegistryProtocolError, match="more than"):
+        repository.referrers(DIGEST)
+    assert len(server.requests()) == 9
+
+
 def test_no_referrers_are_an_empty_list(server: ScriptedServer, repository: Repository) -> None:
     """An empty index is an answer; it is not the same as a registry that cannot tell."""
     server.on("GET", REFERRERS).reply(listed())
@@ -178,6 +200,7 @@ def test_a_repository_that_is_not_there_yet_says_nothing(
         (Reply(401), UnauthorizedError),
         (Reply(403), UnauthorizedError),
         (Reply(500), UnavailableError),
+        (Reply(200, {"Content-Type": "application/json"}, b"<html>"), RegistryProtocolError),
         (Reply.error(400, "DIGEST_INVALID"), RegistryProtocolError),
         (
             Reply.json({"manifests": [{}]}, Content_Type=mediatype.OCI_INDEX),

@@ -26,6 +26,8 @@ from airgap.transfer.publisher import PHASE, Publisher, PublishSettings
 from airgap.transfer.receiver import DepotReceiver
 
 FRONT_PHASE = "front"
+_AHEAD = CHUNK_SIZE // 4
+"""How many bytes are asked for at once as long as nobody knows how long the front is."""
 _JOBS = 1
 """A file that somebody sends is read at one place at a time."""
 
@@ -78,7 +80,7 @@ class ArrivingBundle:
 
     def _read(self, size: int) -> bytes:
         if not self._ahead:
-            wanted = min(CHUNK_SIZE, self._file.size - self._offset)
+            wanted = min(_AHEAD, self._file.size - self._offset)
             if wanted <= 0:
                 return b""
             with self._file.open(self._offset, wanted) as chunks:

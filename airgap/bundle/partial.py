@@ -36,15 +36,17 @@ _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
 
 
 def partial_path(target: Path) -> Path:
-    """Where the bundle lies until it is whole."""
-    target = _followed(target)
-    return target.with_name(target.name + SUFFIX)
+    """Where the bundle lies until it is whole.
+
+    Raises:
+        SettingsError: The target is a folder by its name.
+    """
+    return _beside(target, SUFFIX)
 
 
 def journal_path(target: Path) -> Path:
     """Where its journal lies until then."""
-    target = _followed(target)
-    return target.with_name(target.name + JOURNAL_SUFFIX)
+    return _beside(target, JOURNAL_SUFFIX)
 
 
 class PartialFile:
@@ -261,9 +263,7 @@ class PartialFile:
             except FileNotFoundError:
                 return
         if stat.S_ISDIR(mode):
-            raise SettingsError(
-                f"{self.target} is a folder", hint="give the bundle a file name in it"
-            )
+            raise _is_a_folder(self.target)
         if not stat.S_ISREG(mode):
             raise SettingsError(
                 f"{self.target} is not a plain file",
@@ -280,6 +280,17 @@ class PartialFile:
             yield
         except OSError as error:
             raise self.translated(error) from error
+
+
+def _beside(target: Path, suffix: str) -> Path:
+    target = _followed(target)
+    if not target.name:  # `.` and `/`
+        raise _is_a_folder(target)
+    return target.with_name(target.name + suffix)
+
+
+def _is_a_folder(target: Path) -> SettingsError:
+    return SettingsError(f"{target} is a folder", hint="give the bundle a file name in it")
 
 
 def _followed(target: Path) -> Path:

@@ -9,7 +9,14 @@ from typing import BinaryIO, Unpack
 import click
 
 from airgap.cli.invocation import Invocation
-from airgap.cli.options import BUNDLE, NetworkFlags, jobs_option, network_options, output_options
+from airgap.cli.options import (
+    BUNDLE,
+    NEW_BUNDLE,
+    NetworkFlags,
+    jobs_option,
+    network_options,
+    output_options,
+)
 from airgap.cli.references import read_references
 from airgap.cli.render import export_lines, partial_error, plan_lines
 from airgap.cli.session import Session
@@ -43,7 +50,7 @@ class ExportFlags(NetworkFlags):
 @click.option(
     "-o",
     "--output",
-    type=BUNDLE,
+    type=NEW_BUNDLE,
     required=True,
     metavar="BUNDLE",
     help="Where the bundle goes; - is standard output.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import reduce
 from pathlib import Path
@@ -47,6 +48,24 @@ class NetworkFlags(OutputFlags):
 
 FILE = click.Path(path_type=Path)
 BUNDLE = click.Path(path_type=Path, allow_dash=True)
+
+
+class _NewFile(click.Path):
+    """The path of a file to be written; one that ends as a folder's does is not taken for one."""
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str | bytes | os.PathLike[str]:
+        text = os.fspath(value)
+        if not text or text.endswith(os.sep):
+            self.fail(f"{text!r} is not the name of a file.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+NEW_BUNDLE = _NewFile(path_type=Path, allow_dash=True)
 
 
 def _all_of(decorators: Sequence[Decorator]) -> Decorator:

@@ -41,6 +41,7 @@ from airgap.server.database.tidy import TidyReport, tidy
 FOLDER_VERSION = 1
 """What this airgap writes; an older one is migrated, a newer one refused."""
 
+VERSION_NAME = "version"
 DATABASE_NAME = "registry.db"
 OLD_RECORDS = "repositories"
 USER_FILES = ("htpasswd", "groups", "access.toml")
@@ -48,7 +49,7 @@ SECRET_FOLDERS = ("keys", "tls")
 
 _BACKENDS = {"sqlite": "its own registry.db", "postgresql": "PostgreSQL"}
 _MAX_VERSION_FILE = 4096
-_EARLY = frozenset({*USER_FILES, *SECRET_FOLDERS, "lock", "uploads", "lost+found"})
+_EARLY = frozenset({*USER_FILES, *SECRET_FOLDERS, DATABASE_NAME, "lock", "uploads", "lost+found"})
 """What may be in a folder before it is a data folder: users are added before the first start."""
 
 
@@ -63,7 +64,19 @@ class FolderVersion:
     def write(self, root: Path) -> None:
         """Write the file, durably."""
         value = {"airgapData": self.version, "id": self.id, "database": self.backend}
-        write_file(root / "version", canonical_bytes(value) + b"\n", mode=0o600)
+        write_file(root / VERSION_NAME, canonical_bytes(value) + b"\n", mode=0o600)
+
+    def check_backend(self, root: Path, backend: str) -> None:
+        """Refuse to look for the metadata where it is not.
+
+        Raises:
+            SettingsError: It is elsewhere.
+        """
+        if self.backend != backend:
+            raise SettingsError(
+                f"{root} keeps its metadata in {_BACKENDS.get(self.backend, self.backend)}",
+                hint="give --database" if backend == "sqlite" else "leave --database out",
+            )
 
 
 class DataDepot(StoredDepot):
@@ -151,17 +164,22 @@ def open_data(
     with ExitStack() as stack:
         pool = FolderPool(root, durable=durable)
         stack.callback(pool.close)
-        version = _begin(root, "postgresql" if database_url else "sqlite")
+        backend = "postgresql" if database_url else "sqlite"
+        found = read_version(root)
+        if found is not None:
+            found.check_backend(root, backend)
         if database_url:
             database = open_url(database_url)
         else:
             database = open_sqlite(root / DATABASE_NAME, durable=durable)
         stack.callback(database.close)
+        database.ping()
+        version = found or _begin(root, backend)
         is_old, is_empty = version.version == 0, next(pool.digests(), None) is None
         prepare_schema(database, version.id, creates=is_old or is_empty)
         metadata = DatabaseMetadata(database, now=now)
         stack.callback(metadata.close)
-        _fill(root)
+        fill_folder(root)
         if is_old:
             _migrate(root, pool, metadata, version)
         unclean = root / "unclean"
@@ -177,41 +195,51 @@ def read_version(root: Path) -> FolderVersion | None:
     Raises:
         StorageError: It cannot be read, or makes no sense.
     """
-    path = root / "version"
+    path = root / VERSION_NAME
     with storage_errors(path):
         try:
             with path.open("rb") as file:
                 raw = file.read(_MAX_VERSION_FILE)
         except (FileNotFoundError, NotADirectoryError):
             return None
+    return parse_version(raw, str(path))
+
+
+def parse_version(raw: bytes, what: str) -> FolderVersion:
+    """Read what a version file says.
+
+    Args:
+        raw: Its bytes.
+        what: What it is called in messages.
+
+    Raises:
+        StorageError: It makes no sense, or is newer.
+    """
     try:
-        value = parse_object(raw, what=str(path))
-        version, folder_id, backend = value["airgapData"], value["id"], value["database"]
-    except (InvalidContentError, KeyError) as error:
-        raise StorageError(f"{path} is damaged", hint="restore a backup") from error
-    if not (isinstance(version, int) and isinstance(folder_id, str) and isinstance(backend, str)):
-        raise StorageError(f"{path} is damaged", hint="restore a backup")
-    refuse_newer(str(root), version, FOLDER_VERSION)
-    return FolderVersion(version, folder_id, backend)
+        value = parse_object(raw, what=what)
+    except InvalidContentError as error:
+        raise StorageError(f"{what} is damaged", hint="restore a backup") from error
+    match value:
+        case {"airgapData": int(version), "id": str(folder_id), "database": str(backend)}:
+            refuse_newer(what, version, FOLDER_VERSION)
+            return FolderVersion(version, folder_id, backend)
+        case {"airgapData": int(version)}:
+            refuse_newer(what, version, FOLDER_VERSION)
+        case _:
+            pass
+    raise StorageError(f"{what} is damaged", hint="restore a backup")
 
 
 def _begin(root: Path, backend: str) -> FolderVersion:
-    """The version of a folder that is locked; a new one gets its id before anything else."""
-    found = read_version(root)
-    if found is None:
-        # before there were versions, names lay in a folder of small files
-        is_old = (root / OLD_RECORDS).is_dir()
-        found = FolderVersion(0 if is_old else FOLDER_VERSION, secrets.token_hex(16), backend)
-        found.write(root)
-    if found.backend != backend:
-        raise SettingsError(
-            f"{root} keeps its metadata in {_BACKENDS.get(found.backend, found.backend)}",
-            hint="give --database" if backend == "sqlite" else "leave --database out",
-        )
-    return found
+    """Give a new folder its id and version, before anything else is in it."""
+    # before there were versions, names lay in a folder of small files
+    is_old = (root / OLD_RECORDS).is_dir()
+    made = FolderVersion(0 if is_old else FOLDER_VERSION, secrets.token_hex(16), backend)
+    made.write(root)
+    return made
 
 
-def _fill(root: Path) -> None:
+def fill_folder(root: Path) -> None:
     """Make what a folder has even when it is empty."""
     for name in SECRET_FOLDERS:
         with storage_errors(root / name):

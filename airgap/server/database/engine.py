@@ -6,13 +6,14 @@ import os
 import sqlite3
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from airgap.content.storage import storage_errors
 from airgap.errors import SettingsError
+from airgap.server.database.errors import database_errors
 
 _BUSY_MILLISECONDS = 10_000
 _CACHE_KIB = 2048
@@ -42,6 +43,15 @@ class Database:
     def is_sqlite(self) -> bool:
         """Whether it lies in a file of the data folder."""
         return self.writing.dialect.name == "sqlite"
+
+    def ping(self) -> None:
+        """See whether it answers.
+
+        Raises:
+            StorageError: It does not.
+        """
+        with database_errors(self.name), self.reading.connect() as connection:
+            connection.execute(select(1))
 
     def close(self) -> None:
         """Close all connections."""

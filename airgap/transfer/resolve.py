@@ -36,6 +36,7 @@ MAX_DEPTH = 8
 """How many indexes may lie in each other, and how many referrers may refer to each other."""
 
 PHASE = "resolve"
+_NOT_FOUND = "check the name and the tag; some registries say this where a login is needed"
 
 
 class Resolver:
@@ -101,6 +102,8 @@ class Resolver:
             except CancelledError:
                 raise
             except AirgapError as error:
+                if isinstance(error, ContentNotFoundError) and error.hint is None:
+                    error.hint = _NOT_FOUND
                 if not self._keep_going:
                     raise
                 self._failed[reference] = error

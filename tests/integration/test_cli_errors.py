@@ -151,7 +151,7 @@ def test_a_reference_that_is_not_there_is_named(tmp_path: Path) -> None:
     with EmbeddedRegistry() as registry:
         path = tmp_path / "b.tar"
         done = airgap("export", "images", f"{registry.host}/nope:1", "-o", path)
-    assert_refused(done, 10, "content-not-found", "nope:1")
+    assert_refused(done, 10, "content-not-found", "nope:1", "hint: check the name and the tag")
     assert not path.exists()
 
 

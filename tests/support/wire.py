@@ -36,6 +36,7 @@ class Wire:
     """
 
     def __init__(self, host: str) -> None:
+        self.host = host
         self._connection = http.client.HTTPConnection(host, timeout=30)
 
     def ask(

@@ -76,6 +76,7 @@ def import_lines(result: ImportResult, *, to: Destination, is_dry: bool) -> Iter
     )
     if not is_dry:
         yield f"sent {speed_text(result.bytes_pushed, result.seconds)}"
+    yield from omission_lines(result.omitted)
     yield from (f"note: {note}" for note in result.notes)
     yield from _failure_lines(result.failed)
     yield f"bundle id: {result.bundle_id}"

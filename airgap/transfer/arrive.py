@@ -123,7 +123,7 @@ def take_bundle(
     publisher.push_blobs(bundle)
     publisher.push_manifests()
     run.emit(PhaseFinished(PHASE))
-    result = publisher.result(catalog.id, seconds=0)
+    result = publisher.result(catalog, seconds=0)
     images = tuple(
         ArrivedImage(image.source, target.repository, target.tag or "", image.digest, image.outcome)
         for target, image in zip(targets, result.images, strict=True)

@@ -114,7 +114,22 @@ class ImportedImage:
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """What an import did, or with a dry run what it would do. Sizes are bytes."""
+    """What an import did, or with a dry run what it would do. Sizes are bytes.
+
+    Attributes:
+        bundle_id: The bundle id.
+        images: What became of each, in the order of the bundle.
+        referrers: How many referrers were pushed or there.
+        blobs_pushed: How many blobs were sent.
+        bytes_pushed: Their bytes.
+        blobs_present: How many were there.
+        blobs_mounted: How many were taken over from another repository.
+        manifests_pushed: How many manifests were sent.
+        failed: Images that failed.
+        omitted: What these images name and the bundle leaves out on purpose.
+        notes: What happened otherwise than one might think.
+        seconds: How long it took.
+    """
 
     bundle_id: Digest
     images: tuple[ImportedImage, ...]
@@ -125,5 +140,6 @@ class ImportResult:
     blobs_mounted: int
     manifests_pushed: int
     failed: tuple[Failure, ...]
+    omitted: tuple[Omission, ...]
     notes: tuple[str, ...]
     seconds: float

@@ -99,7 +99,7 @@ class _Import:
         publisher.check_tags()
         self._begin(publisher)
         publisher.push_blobs(reader)
-        return self._finish(publisher, reader.id)
+        return self._finish(publisher, reader.catalog)
 
     def from_pipe(self, stream: BundleStream) -> ImportResult:
         front = stream.front()
@@ -113,7 +113,7 @@ class _Import:
                 publisher.push_passing(blob.digest, blob.chunks)
             publisher.push_documents(front.documents)
             stream.finish()
-        return self._finish(publisher, front.catalog.id)
+        return self._finish(publisher, front.catalog)
 
     def _publisher(self, catalog: Catalog, documents: Mapping[Digest, Document]) -> Publisher:
         catalog.expect(self._options.expect)
@@ -138,8 +138,8 @@ class _Import:
     def _begin(self, publisher: Publisher) -> None:
         self._run.emit(PhaseStarted(PHASE, publisher.blob_count, publisher.blob_bytes))
 
-    def _finish(self, publisher: Publisher, bundle_id: Digest) -> ImportResult:
+    def _finish(self, publisher: Publisher, catalog: Catalog) -> ImportResult:
         if not self._options.dry_run:
             publisher.push_manifests()
         self._run.emit(PhaseFinished(PHASE))
-        return publisher.result(bundle_id, seconds=time.monotonic() - self._started)
+        return publisher.result(catalog, seconds=time.monotonic() - self._started)

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
+from airgap.bundle.catalog import Catalog
 from airgap.content.store import Chunks, Opener
 from airgap.errors import AirgapError, CancelledError, ConflictError
 from airgap.oci.descriptor import Descriptor
@@ -190,11 +191,12 @@ class Publisher:
 
         self._parallel([task(p) for p in self._publications if p.target not in self._failed])
 
-    def result(self, bundle_id: Digest, *, seconds: float) -> ImportResult:
-        """What became of everything."""
+    def result(self, catalog: Catalog, *, seconds: float) -> ImportResult:
+        """What became of everything that was to come from a bundle."""
+        sent = {d.descriptor.digest for p in self._publications for d in p.all_documents()}
         images = tuple(self._image(publication) for publication in self._publications)
         return ImportResult(
-            bundle_id,
+            catalog.id,
             images,
             sum(len(p.referrals) for p in self._publications if p.target not in self._failed),
             self._tally.pushed,
@@ -206,6 +208,7 @@ class Publisher:
                 Failure(target.image.reference.tagged, error)
                 for target, error in self._failed.items()
             ),
+            tuple(o for o in catalog.omitted if not sent.isdisjoint(o.parents)),
             tuple(self._notes),
             seconds,
         )
@@ -228,12 +231,26 @@ class Publisher:
             self._named[target] = digest
             if target.tag is None and digest not in pusher.sent:
                 self._present.add(target)
-            if digest != target.image.digest:
-                self._notes.append(
-                    f"{self._name(target)} is one image instead of an index: the registry wants "
-                    "all platforms of an index, and not all were exported"
-                )
+            self._notes.extend(self._notes_on(publication, digest))
         run.emit(ItemFinished(PHASE, target.image.reference.tagged))
+
+    def _notes_on(self, publication: Publication, named: Digest) -> Iterator[str]:
+        """What became of a publication that somebody who looks at its name would not expect."""
+        target = publication.target
+        if named != target.image.digest:
+            why = (
+                "--sparse image asks for that, as not all of its platforms were exported"
+                if self._settings.sparse == "image"
+                else "the registry wants all platforms of an index, and not all were exported"
+            )
+            yield f"{self._name(target)} is one image instead of an index: {why}"
+        for referral in publication.referrals:
+            if referral.tag in self._kept.get(target.repository, ()):
+                yield (
+                    f"{self._registry}/{target.repository}:{referral.tag} stays as it is: what "
+                    f"{target.image.reference.tagged} brings under it is there by digest only, "
+                    f"{referral.document.descriptor.digest}"
+                )
 
     def _image(self, publication: Publication) -> ImportedImage:
         target = publication.target

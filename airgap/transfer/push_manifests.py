@@ -89,8 +89,11 @@ class ManifestPusher:
         """
         if publication.is_sparse and self._sparse == "image":
             image = self._single_image(publication)
-            self._put(image)
-            return image, [image]
+            # What the index lists beside it (attestations) is not lost with the index.
+            instead = [d for d in publication.documents if not isinstance(d, Index)]
+            for document in instead:
+                self._put(document)
+            return image, instead
         *children, root = publication.documents
         sent: list[Document] = []
         try:

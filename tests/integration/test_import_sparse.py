@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from airgap.cli.render import import_lines
 from airgap.errors import (
     AirgapError,
     ExitCode,
 )
 from airgap.oci.platform import Platform
 from airgap.server.settings import RegistrySettings
+from airgap.transfer.destination import Destination
 from tests.support import builders
 from tests.support.builders import AMD64, ARM64
 from tests.support.embedded import EmbeddedRegistry, Status
@@ -41,6 +43,34 @@ def test_one_image_may_be_wanted_instead_of_the_index(pack, inside):
     assert inside.repository("app").resolve("1").digest == multi.children[1].digest
     assert inside.repository("app").resolve(str(multi.digest)) is None
     assert len(result.notes) == 1
+
+
+def test_attestations_come_with_the_one_image(pack, inside):
+    """What an index lists for the one platform is there, though the index is not."""
+    multi = builders.multi_platform([AMD64, ARM64])
+    path = pack({"app:1": multi}, platforms=(Platform.parse("linux/amd64"),))
+    result = bring(path, inside.host, sparse="image")
+    assert [i.outcome for i in result.images] == ["image-only"]
+    assert "--sparse image" in result.notes[0]
+    attestation = multi.children[2]
+    assert_holds(inside, "app", attestation)
+
+
+def test_an_import_says_what_the_bundle_leaves_out(pack, inside):
+    """What an image names and the bundle lacks is listed, as far as the image is asked for."""
+    multi = builders.multi_platform([AMD64, ARM64], attested=False)
+    path = pack(
+        {"app:1": multi, "b:1": builders.image()}, platforms=(Platform.parse("linux/amd64"),)
+    )
+    left_out = multi.children[1].digest
+    result = bring(path, inside.host)
+    assert [o.descriptor.digest for o in result.omitted] == [left_out]
+    assert any(str(left_out) in line or "linux/arm64" in line for line in said(result))
+    assert bring(path, inside.host, only=("**/b",)).omitted == ()
+
+
+def said(result):
+    return list(import_lines(result, to=Destination("host"), is_dry=False))
 
 
 class TestRefused:

@@ -79,6 +79,18 @@ def test_a_cosign_tag_that_names_something_else_is_a_conflict(pack, inside):
     assert sent(inside) == []
 
 
+def test_a_cosign_tag_that_stays_is_told_of(pack, inside):
+    """With skip a signature does not get its tag, and the result says so."""
+    image = builders.image()
+    tag, cosign = builders.cosign_signature(image.descriptor)
+    path = pack({"app:1": image}, referrers=[("app", cosign, tag)])
+    theirs = builders.push(inside.repository("app"), builders.chart(), tag=tag)
+    result = bring(path, inside.host, on_existing_tag="skip")
+    assert inside.repository("app").resolve(tag).digest == theirs.digest
+    assert_holds(inside, "app", cosign)
+    assert [tag in note and str(cosign.digest) in note for note in result.notes] == [True]
+
+
 def test_the_same_digest_under_the_tag_is_success(pack, inside):
     """A tag that is right already is no conflict."""
     image = builders.push(inside.repository("app"), builders.image(), tag="1")

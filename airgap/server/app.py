@@ -113,6 +113,9 @@ class Registry:
         request[PRINCIPAL] = principal
         if not guard.may(principal, need.action, need.place):
             raise refusal(guard, principal, request, need.action, need.place, scope=need.scope)
+        if mount_from and _needs_wider_token(guard, principal, mount_from):
+            # as other registries do: clients then ask for both repositories and mount after all
+            raise refusal(guard, principal, request, Action.PULL, mount_from, scope=need.scope)
         if need.action is Action.PULL:
             found = await self._scoped(request, found, principal)
         return Exchange(request, found, self._depot, self._settings, self._turns, guard, principal)
@@ -147,6 +150,15 @@ class Registry:
             return found
         request[NAMESPACE] = namespace
         return replace(found, repository=name)
+
+
+def _needs_wider_token(guard: Guard, principal: Principal, mount_from: str) -> bool:
+    """Whether somebody may take blobs from a repository, and the token that came is not for it."""
+    return (
+        is_repository(mount_from)
+        and not guard.may(principal, Action.PULL, mount_from)
+        and guard.may(principal.whole(), Action.PULL, mount_from)
+    )
 
 
 def _handler(resource: Resource, method: str) -> Handler:

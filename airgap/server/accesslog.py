@@ -108,8 +108,9 @@ class AccessFile(logging.handlers.WatchedFileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
         """Go on: a request must not fail because it cannot be noted."""
-        if self._now() - self._complained >= _PAUSE:
-            self._complained = self._now()
+        now = self._now()
+        if now - self._complained >= _PAUSE:
+            self._complained = now
             _log.warning("the access log %s cannot be written", self.baseFilename)
 
 

@@ -12,7 +12,7 @@ from airgap.cli.invocation import Invocation
 from airgap.cli.options import NetworkFlags, OutputFlags, network_options, output_options
 from airgap.cli.password import password_from_stdin
 from airgap.cli.session import Session
-from airgap.errors import SettingsError
+from airgap.errors import SettingsError, UnauthorizedError
 from airgap.oci.reference import DEFAULT_REGISTRY, is_registry, without_credentials
 from airgap.registry.credentials import Credential
 
@@ -66,7 +66,11 @@ def login(invocation: Invocation, **flags: Unpack[LoginFlags]) -> None:
     registry = _registry(flags["host"])
     credential = _ask(flags)
     with session.run() as run, session.client(run) as client:
-        client.check_login(registry, credential)
+        try:
+            client.check_login(registry, credential)
+        except UnauthorizedError as error:
+            error.hint = "check the name and the password; some registries want a token instead"
+            raise
         session.credentials().store(registry, credential)
     result = LoginResult(registry, credential.username)
     invocation.show_result(
@@ -104,6 +108,8 @@ def _ask(flags: LoginFlags) -> Credential:
             hint="pipe it to --password-stdin, or leave it out to be asked",
         )
     username = flags["username"]
+    if ":" in (username or ""):  # RFC 7617, 2: it ends the name
+        raise SettingsError("a name cannot have a colon in it", hint="write NAME alone")
     if flags["password_stdin"]:
         if not username:
             raise SettingsError("--password-stdin needs a name", hint="add --username NAME")

@@ -96,7 +96,7 @@ class Client:
             registry, lambda _: credential, self._transport, clock=self.network.clock
         )
         channel = Channel(registry, "destination", self.network, authorizer)
-        what = f"a login to {registry}"
+        what = "the login"
 
         def ask() -> None:
             with channel.ask(Request("GET"), "/v2/", access=Access(), what=what) as response:

@@ -58,6 +58,7 @@ def assert_refused(done: Outcome, code: int, kind: str, *said: str) -> None:
         (["login", "https://h"], "is not a registry"),
         (["login", "h", "-p", "secret"], "--password-stdin"),
         (["login", "h", "--password-stdin"], "needs a name"),
+        (["login", "h", "-u", "me:secret", "--password-stdin"], "cannot have a colon"),
         (["login", "h"], "no terminal"),
         (["completion", "tcsh"], "'tcsh' is not one of"),
     ],

@@ -53,6 +53,8 @@ def test_a_wrong_password_is_not_kept(registry: ScriptedServer) -> None:
     done = airgap("login", registry.host, "-u", "me", "--password-stdin", stdin=b"wrong")
     assert done.code == 11
     assert "wrong" not in done.err
+    assert "does not allow the login" in done.err
+    assert "hint: check the name and the password" in done.err
     assert not config().exists()
 
 

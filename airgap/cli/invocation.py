@@ -51,7 +51,7 @@ class Invocation:
         Raises:
             StorageError: It could not be written.
         """
-        self._has_shown_result = True
+        self._has_shown_result = self.is_json or not self.is_quiet
         if self.is_json:
             from airgap.cli.jsonlines import result_line  # only where JSON is wanted
 

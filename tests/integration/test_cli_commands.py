@@ -255,6 +255,9 @@ def test_failures_are_listed_when_the_rest_goes_on(
     assert f"failed: {bad}: " in done.out
     assert done.err.startswith(f"error[partial]: 1 reference could not be exported: {bad}\nhint: ")
     assert airgap("verify", "bundle", path).code == 0
+    quiet = airgap("export", "images", good, bad, "-o", path, "--keep-going", "--overwrite", "-q")
+    assert (quiet.code, quiet.out) == (3, "")
+    assert quiet.err.startswith(f"failed: {bad}: "), "a reason is an error"
     nothing = airgap("export", "images", bad, "-o", tmp_path / "no.tar", "--keep-going")
     assert nothing.code == 3
     assert nothing.err.startswith(f"failed: {bad}: ")

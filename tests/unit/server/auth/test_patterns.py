@@ -54,7 +54,7 @@ def test_what_matches(pattern: str, name: str, *, matches: bool) -> None:
 
 def test_placeholders_stand_for_one_part() -> None:
     """What they stand for is told."""
-    found = Pattern.parse("{group}/home/{user}/**").match("payments/home/bob/x/y")
+    found = Pattern.parse("{group}/own/{user}/**").match("payments/own/bob/x/y")
     assert found == {"group": "payments", "user": "bob"}
     assert Pattern.parse("{group}/**").match("payments") == {"group": "payments"}
 

@@ -20,12 +20,15 @@ from airgap.content.posix import free_bytes
 from airgap.content.storage import storage_errors
 from airgap.errors import SettingsError
 from airgap.run import Run
+from airgap.run.events import Notice
 from airgap.server.access import Accounts, Guard, OpenGuard, PullGuard
 from airgap.server.accesslog import AccessFile, access_logger
 from airgap.server.app import create_app
 from airgap.server.auth.guard import GuardOptions, open_guard
 from airgap.server.certificates import SelfSigned, certificate_names, self_signed
 from airgap.server.connections import watch_request
+from airgap.server.control import ControlServer
+from airgap.server.database.tidy import TidyReport
 from airgap.server.datafolder import DataDepot, open_data
 from airgap.server.health import Check, Health
 from airgap.server.hosts import Names, guard_hosts
@@ -34,6 +37,7 @@ from airgap.server.notify import Notifier
 from airgap.server.run import Chore, ServerOptions, new_connections
 from airgap.server.tls import ServerTls
 from airgap.transfer.serving import import_names
+from airgap.wording import count_text
 
 _RENEW_SECONDS = 3600.0
 
@@ -156,11 +160,35 @@ class Serving:
             return self._bundles
         self._data = open_data(options.data, durable=options.sync, database_url=options.database)
         self._stack.callback(self._data.close)
+        self._tell_tidied(self._data.report)
+        self._stack.enter_context(ControlServer(self._data))
         if self._bundles is None:
             return self._data
         from airgap.content.overlay import OverlayDepot  # only where bundles lie under a folder
 
         return OverlayDepot(self._data, (self._bundles,))
+
+    def _tell_tidied(self, report: TidyReport) -> None:
+        uploads = count_text(report.dropped_uploads, "upload")
+        blobs = count_text(report.adopted, "blob")
+        lost = count_text(len(report.lost), "blob")
+        shown = ", ".join(map(str, report.lost[:3]))
+        for is_so, notice in (
+            (
+                report.dropped_uploads,
+                Notice("info", "tidied", f"dropped {uploads} that nobody went on with"),
+            ),
+            (
+                report.adopted,
+                Notice("info", "tidied", f"found {blobs} of pushes that a crash cut short"),
+            ),
+            (
+                report.lost,
+                Notice("warning", "content-lost", f"{lost} gone; push again: {shown}"),
+            ),
+        ):
+            if is_so:
+                self._run.emit(notice)
 
     def _open_bundles(self, paths: tuple[Path, ...]) -> BundleDepot:
         naming = import_names(keep_host=self.options.keep_host)

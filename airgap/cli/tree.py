@@ -67,6 +67,14 @@ access = LazyGroup(
     },
 )
 
+delete = LazyGroup(
+    "delete",
+    help="Delete what the registry that airgap serves holds.",
+    lazy={
+        "image": LazyCommand("airgap.cli.delete_image", "delete_image", "Delete images."),
+    },
+)
+
 airgap = LazyGroup(
     "airgap",
     help="Carry container images and every other OCI artifact across an air gap.",
@@ -74,6 +82,9 @@ airgap = LazyGroup(
         "serve": LazyCommand(
             "airgap.cli.serve", "serve_registry", "Be a registry, of a folder or of bundles."
         ),
+        "gc": LazyCommand("airgap.cli.gc", "collect", "Free the room of what nothing needs."),
+        "backup": LazyCommand("airgap.cli.backup", "backup", "Write the data folder into a tar."),
+        "restore": LazyCommand("airgap.cli.backup", "restore", "Make a data folder of a backup."),
         "login": LazyCommand("airgap.cli.login", "login", "Log in to a registry."),
         "logout": LazyCommand("airgap.cli.login", "logout", "Forget a registry's credentials."),
         "completion": LazyCommand(
@@ -81,6 +92,6 @@ airgap = LazyGroup(
         ),
     },
 )
-for group in (export, import_, inspect, verify, user, access):
+for group in (export, import_, inspect, verify, user, access, delete):
     airgap.add_command(group)
 click.version_option(__version__, prog_name="airgap", message="%(prog)s %(version)s")(airgap)

@@ -94,10 +94,10 @@ def restore_backup(
         root.mkdir(mode=0o700, exist_ok=True)
     with ExitStack() as stack:
         stack.callback(FolderLock(root).close)
+        fill_folder(root)
         unpacked = _unpack(source, root, cancel)
         version = parse_version(unpacked.version, str(source))
         _restore_rows(source, root, unpacked, database_url, cancel)
-        fill_folder(root)
         for folder in {(root / name).parent for name in unpacked.seen}:
             with storage_errors(folder):
                 sync_folder(folder)

@@ -9,6 +9,7 @@ from airgap.registry.repository import Repository
 from airgap.run import Run
 
 MAX_THREADS = 32
+"""However many registries there are; what one of them gets is not cut by this."""
 
 
 class Sources:
@@ -21,6 +22,7 @@ class Sources:
         run: The run of the whole transfer.
 
     Attributes:
+        width: How many threads all of them are worth.
         scope: Ends the waits of this transfer's requests; cancelled when the transfer fails.
     """
 
@@ -29,7 +31,7 @@ class Sources:
         self.client = client.within(self.scope)
         self._lock = threading.Lock()
         self._open: dict[str, Repository] = {}
-        self.width = min(MAX_THREADS, max(1, registries) * jobs)
+        self.width = max(jobs, min(MAX_THREADS, registries * jobs))
 
     def open(self, name: str) -> Repository:
         """Open `registry/repository`."""

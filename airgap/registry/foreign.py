@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from ipaddress import IPv6Address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 from airgap.content.store import Chunks
 from airgap.errors import (
@@ -32,6 +32,10 @@ from airgap.registry.transport import FOREIGN, Request
 
 _ORIGIN: Origin = "source"
 _TAKEN = (200, 206, 416)
+_TRANSLATED_HERE = IPv6Network("64:ff9b:1::/48")
+"""Which IPv4 address is meant is a network's own business (RFC 8215)."""
+_TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
+"""Where the last 32 bits are an IPv4 address (RFC 6052, section 2.1; RFC 4291, section 2.5.5.1)."""
 
 
 @contextmanager
@@ -149,8 +153,10 @@ def _is_public(address: Address) -> bool:
         inner = address.ipv4_mapped or address.sixtofour
         if inner is not None:
             return _is_public(inner)
-        if address.teredo is not None:
+        if address.teredo is not None or address.is_site_local or address in _TRANSLATED_HERE:
             return False
+        if any(address in network for network in _TRANSLATED):
+            return _is_public(IPv4Address(int(address) & 0xFFFFFFFF))
     return address.is_global and not address.is_multicast
 
 

@@ -130,6 +130,10 @@ def test_a_name_is_looked_up_once(
         "https://0.0.0.0/x",
         "https://224.0.0.1/x",
         "https://100.64.0.1/x",
+        "https://[64:ff9b::a00:1]/x",
+        "https://[64:ff9b:1::a00:1]/x",
+        "https://[::10.0.0.1]/x",
+        "https://[fec0::1]/x",
     ],
 )
 def test_private_addresses_are_not_asked(lab: Lab, url: str) -> None:

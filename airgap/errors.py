@@ -137,7 +137,8 @@ class UnavailableError(AirgapError):
         message: One line.
         hint: What to do.
         origin: Which side failed.
-        retry_after: Seconds after which the other side wants to be asked again, where it said so.
+        retry_after: Seconds after which the other side wants to be asked again, where that is
+            longer than anybody waits.
     """
 
     code = "unavailable"

@@ -135,7 +135,6 @@ def _busy(response: Response, what: str, said: str, *, origin: Origin | None) ->
         hint = "too many requests: wait, use fewer --jobs, or log in where that raises the limit"
     error = UnavailableError(f"{host} answered {status} to {what}{said}", hint=hint, origin=origin)
     wait = parse_retry_after(response.header("Retry-After"), now=datetime.now(UTC))
-    error.retry_after = wait
     return TransientError(error, retry_after=wait)
 
 

@@ -14,6 +14,7 @@ from airgap.registry.foreign import open_foreign
 from airgap.run import Run
 from airgap.run.events import ItemFinished
 from airgap.transfer.copy import copy_blob
+from airgap.transfer.outcome import may_go_on
 from airgap.transfer.plan import Fetch
 from airgap.transfer.resolution import Selection
 from airgap.transfer.sources import Sources
@@ -88,7 +89,7 @@ class Fetcher:
             is_allowed = (
                 isinstance(error, ContentNotFoundError) and self._selection.allow_missing_at_source
             )
-            if not is_allowed and (not self._keep_going or _ends_the_run(error)):
+            if not is_allowed and not (self._keep_going and may_go_on(error)):
                 raise
             with self._lock:
                 self.lost[digest] = error
@@ -132,8 +133,3 @@ def _memory_opener(data: bytes) -> Opener:
         yield iter([data[offset:]])
 
     return opened
-
-
-def _ends_the_run(error: AirgapError) -> bool:
-    """A registry that wants to be left alone for long is not a blob that failed."""
-    return getattr(error, "retry_after", None) is not None

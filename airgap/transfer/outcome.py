@@ -23,6 +23,15 @@ class Failure:
     error: AirgapError
 
 
+def may_go_on(error: AirgapError) -> bool:
+    """Whether something else may be tried after a failure.
+
+    A registry that wants to be left alone for long is not something that failed: to ask on would
+    only make it angrier, and list everything as failed.
+    """
+    return getattr(error, "retry_after", None) is None
+
+
 @dataclass(frozen=True, slots=True)
 class PlannedImage:
     """An image that will travel.

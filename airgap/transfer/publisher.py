@@ -18,7 +18,7 @@ from airgap.run import Run
 from airgap.run.events import ItemFinished
 from airgap.transfer.copy import BlobSource
 from airgap.transfer.destination import Target
-from airgap.transfer.outcome import Failure, ImportedImage, ImportResult, Outcome
+from airgap.transfer.outcome import Failure, ImportedImage, ImportResult, Outcome, may_go_on
 from airgap.transfer.publication import Publication
 from airgap.transfer.push_blobs import Attempt, BlobPusher, Tally
 from airgap.transfer.push_manifests import ManifestPusher, Sparse, tag_digests
@@ -312,7 +312,7 @@ class Publisher:
         except CancelledError:
             raise
         except AirgapError as error:
-            if not self._settings.keep_going or getattr(error, "retry_after", None) is not None:
+            if not (self._settings.keep_going and may_go_on(error)):
                 raise
             if of_destination and error.origin != "destination":
                 raise

@@ -26,6 +26,7 @@ from airgap.oci.platform import Platform
 from airgap.oci.reference import Reference
 from airgap.run import Run
 from airgap.run.events import ItemFinished, PhaseFinished, PhaseStarted
+from airgap.transfer.outcome import may_go_on
 from airgap.transfer.platforms import choose_entries
 from airgap.transfer.referrers import ReferrerFinder
 from airgap.transfer.resolution import FoundReferrer, Resolution, Selection
@@ -104,7 +105,7 @@ class Resolver:
             except AirgapError as error:
                 if isinstance(error, ContentNotFoundError) and error.hint is None:
                     error.hint = _NOT_FOUND
-                if not self._keep_going:
+                if not (self._keep_going and may_go_on(error)):
                     raise
                 self._failed[reference] = error
                 self._run.emit(ItemFinished(PHASE, str(reference), "failed"))
@@ -228,7 +229,9 @@ class Resolver:
 
         What one repository lacks another may have, so only the planner can tell what is missing.
         """
-        if not self._keep_going and not isinstance(error, ContentNotFoundError):
+        if not (self._keep_going and may_go_on(error)) and not isinstance(
+            error, ContentNotFoundError
+        ):
             raise error
 
     def _referrers_task(self, repository: str, document: Document, depth: int) -> Task:
@@ -240,7 +243,7 @@ class Resolver:
             except CancelledError:
                 raise
             except AirgapError as error:
-                if not self._keep_going:
+                if not (self._keep_going and may_go_on(error)):
                     raise
                 with self._lock:
                     self._errors[repository, digest] = error

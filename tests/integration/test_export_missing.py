@@ -169,3 +169,25 @@ def test_a_registry_that_wants_to_be_left_alone_ends_the_run(outside, name, laye
         export(name, tmp_path / "b.tar", keep_going=True)
     assert raised.value.retry_after == 4000
     assert not (tmp_path / "b.tar").exists()
+
+
+@pytest.mark.parametrize("path", ["/manifests/", "/referrers/"])
+def test_a_registry_that_wants_to_be_left_alone_is_not_asked_for_the_rest(
+    outside, name, tmp_path, path
+):
+    """With keep-going, too, a long Retry-After ends the run instead of failing every image."""
+    outside.fail(Status(429, {"Retry-After": "4000"}), path=path, times=100)
+    with pytest.raises(UnavailableError) as raised:
+        export([name, f"{outside.host}/other:1"], tmp_path / "b.tar", keep_going=True, jobs=1)
+    assert raised.value.retry_after == 4000
+    assert outside.count("GET", path) == 1
+
+
+def test_a_blob_that_stays_busy_is_lost_alone(outside, name, layer, tmp_path):
+    """A short Retry-After again and again is a failure like others: keep-going goes on."""
+    builders.push(outside.repository("other"), builders.image(seed=3), tag="1")
+    busy = Status(503, {"Retry-After": "1"})
+    outside.fail(busy, path=layer.descriptor.digest.hex, times=100)
+    result = export([name, f"{outside.host}/other:1"], tmp_path / "b.tar", keep_going=True)
+    assert [failure.name for failure in result.failed] == [name]
+    assert_sound(tmp_path / "b.tar")

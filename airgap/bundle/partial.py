@@ -24,6 +24,7 @@ from airgap.errors import (
     StorageError,
     StorageFullError,
 )
+from airgap.wording import size_text
 
 SUFFIX = ".partial"
 JOURNAL_SUFFIX = ".partial.journal"
@@ -105,7 +106,8 @@ class PartialFile:
             free = posix.free_bytes(self.path.parent)
         if needed > free:
             raise StorageFullError(
-                f"{self.path.parent}: the bundle needs {needed} more bytes, and {free} are free",
+                f"{self.path.parent}: the bundle needs {size_text(needed)} more, "
+                f"and {size_text(free)} are free",
                 hint="make room, or choose another place with -o",
                 origin="local",
             )

@@ -40,6 +40,8 @@ def plan_lines(plan: ExportPlan) -> Iterator[str]:
     size = f"size of the bundle: {size_text(plan.bundle_size)}"
     if plan.free_bytes is not None:
         size += f"; free: {size_text(plan.free_bytes)}"
+        if plan.free_bytes < plan.fetch_bytes:
+            size += ", which is not enough"
     yield size
     yield from omission_lines(plan.omitted)
     yield from _failure_lines(plan.failed)

@@ -78,6 +78,17 @@ def test_all_commands_print_the_same_bundle_id(
     assert not (tmp_path / "3.tar").exists()
 
 
+def test_a_dry_run_says_where_there_is_too_little_room(
+    source: EmbeddedRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plan is shown all the same, and the line about room says that it does not suffice."""
+    monkeypatch.setattr("airgap.content.posix.free_bytes", lambda _: 100)
+    arguments = ("-o", tmp_path / "b.tar", "--dry-run")
+    done = airgap("export", "images", f"{source.host}/team/app:1.4", *arguments)
+    assert done.code == 0
+    assert "free: 100 B, which is not enough" in done.out
+
+
 def test_a_dry_run_says_what_would_be_fetched_and_writes_nothing(
     source: EmbeddedRegistry, tmp_path: Path
 ) -> None:

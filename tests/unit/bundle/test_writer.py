@@ -27,6 +27,7 @@ from airgap.errors import (
 from airgap.oci import mediatype
 from airgap.oci.descriptor import Descriptor
 from airgap.run import Run
+from airgap.wording import size_text
 from tests.support.bundles import MadeBundle, make_bundle, tiny_bundle
 from tests.support.writing import (
     BIG,
@@ -178,8 +179,8 @@ class TestRefusals:
         with opened(target) as writer:
             with pytest.raises(StorageFullError) as caught:
                 writer.begin(made.layout)
-            assert str(made.layout.size) in caught.value.message
-            assert "4711" in caught.value.message
+            assert f"needs {size_text(made.layout.size)} more" in caught.value.message
+            assert "4.7 kB are free" in caught.value.message
         assert list(target.parent.iterdir()) == []
 
     def test_quota(self, target: Path, made: MadeBundle, monkeypatch) -> None:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from airgap.content.store import Chunks, Ingest, Opener
-from airgap.errors import UnavailableError
+from airgap.errors import IntegrityError, UnavailableError
 from airgap.oci.descriptor import Descriptor
 from airgap.run import Run
 from airgap.run.events import BlobFinished
@@ -20,6 +20,9 @@ from airgap.transfer.workers import Task, Workers
 
 Attempt = Callable[[ReceivingRepository], AbstractContextManager[None]]
 """Holds what is done for one repository: its failure may leave the others alone."""
+
+
+_DAMAGED = "the bundle was damaged or changed: `airgap verify bundle` lists where; copy it again"
 
 
 @dataclass(slots=True)
@@ -230,7 +233,14 @@ class BlobPusher:
         open_at: Opener,
         run: Run,
     ) -> None:
-        if copy_blob(open_at, _Upload(repository, mount_from), descriptor, run=run) is None:
+        try:
+            sent = copy_blob(open_at, _Upload(repository, mount_from), descriptor, run=run)
+        except IntegrityError as error:
+            if error.origin is None:  # what was sent, and not what somebody answered
+                error.origin = "bundle"
+                error.hint = error.hint or _DAMAGED
+            raise
+        if sent is None:
             self._count_mounted(descriptor, repository, run)
         else:
             self._count_sent(descriptor)

@@ -203,8 +203,10 @@ def test_a_damaged_bundle_never_makes_a_wrong_blob_visible(pack, inside):
     data = bytearray(path.read_bytes())
     data[data.index(layer.data) + 100] ^= 1
     path.write_bytes(data)
-    with pytest.raises(DigestMismatchError):
+    with pytest.raises(DigestMismatchError) as raised:
         bring(path, inside.host)
+    assert raised.value.origin == "bundle"
+    assert "airgap verify bundle" in (raised.value.hint or "")
     repository = inside.repository("app")
     assert not repository.has_blob(layer.descriptor)
     assert repository.resolve("1") is None

@@ -55,7 +55,11 @@ def refuse_beginning(block: bytes, *, name: str) -> None:
         BundleFormatError: It is empty, compressed, or no tar.
     """
     if not block:
-        raise BundleFormatError(f"{name} is empty", origin="bundle")
+        raise BundleFormatError(
+            f"{name} is empty",
+            hint="see whether what should have written it ended with an error",
+            origin="bundle",
+        )
     for magic, what, unpack, cat in _MAGIC:
         if block.startswith(magic):
             raise BundleFormatError(

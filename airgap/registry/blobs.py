@@ -43,7 +43,7 @@ class Blobs:
             Request("HEAD"), self._path(descriptor), access=access, what=what
         ) as response:
             is_own = response.url.endpoint == channel.endpoint()
-            if response.status == 404:
+            if response.status in (404, 410):
                 return False
             if response.status != 200:
                 if not is_own:

@@ -235,6 +235,16 @@ def test_an_unknown_blob_is_not_found(server: ScriptedServer, repository: Reposi
     assert len(server.requests()) == 1
 
 
+def test_a_storage_that_lost_a_blob_does_not_have_it(
+    server: ScriptedServer, repository: Repository
+) -> None:
+    """A link to a storage that answers 410 counts as absent, so that the blob is sent again."""
+    with ScriptedServer() as storage:
+        storage.on("HEAD", ".*").reply(Reply(410))
+        server.on("HEAD", PATH).reply(Reply(307, {"Location": f"{storage.url}/gone"}))
+        assert not repository.has_blob(BLOB)
+
+
 def test_a_cancelled_run_stops_between_chunks(
     server: ScriptedServer, repository: Repository, lab: Lab
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -26,7 +27,7 @@ from airgap.server.auth.basic import Basic, Bearer, parse_authorization
 from airgap.server.auth.passwords import COST
 from airgap.server.auth.signin import PasswordChecker
 from airgap.server.auth.token_endpoint import TokenEndpoint
-from airgap.server.auth.tokens import Claims, TokenError, Tokens, load_key
+from airgap.server.auth.tokens import KEY_BYTES, Claims, TokenError, Tokens, load_key
 from airgap.server.auth.users import Snapshot, UserFolder
 from airgap.server.errors import WireError, denied
 
@@ -118,10 +119,11 @@ class AccessGuard:
                 raise denied("this registry has no users yet and serves this machine only")
             refuse_forwarded(request)
             return _OPEN
-        header = request.headers.get("Authorization")
-        if header is None:
+        headers = request.headers.getall("Authorization", ())
+        if not headers:
             return ANONYMOUS
-        match parse_authorization(header):
+        # of two, a proxy might have looked at the other one
+        match parse_authorization(headers[0]) if len(headers) == 1 else None:
             case Bearer(token):
                 try:
                     return self._bearer(state, token)
@@ -317,10 +319,8 @@ def open_guard(folder: Path, options: GuardOptions | None = None) -> AccessGuard
 
 
 def _key(folder: Path) -> bytes:
-    import secrets
-
     try:
         return load_key(folder)
     except StorageError as error:
         _log.warning("tokens will not outlive this process: %s", error)
-        return secrets.token_bytes(32)
+        return secrets.token_bytes(KEY_BYTES)

@@ -16,7 +16,7 @@ from typing import Any
 import jwt
 
 from airgap.content.atomic import make_folder, write_file
-from airgap.content.storage import storage_error
+from airgap.content.storage import storage_error, storage_errors
 from airgap.errors import SettingsError
 from airgap.oci.digest import keyed_digest
 from airgap.server.access import Grants
@@ -197,7 +197,9 @@ def load_key(folder: Path) -> bytes:
     found = _read_key(path)
     if found is not None:
         return found
-    make_folder(path.parent)
+    make_folder(folder)
+    with storage_errors(path.parent):
+        path.parent.mkdir(mode=0o700, exist_ok=True)
     with lock_folder(folder):
         found = _read_key(path)
         if found is None:

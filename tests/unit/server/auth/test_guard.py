@@ -12,6 +12,7 @@ from unittest.mock import Mock
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
+from multidict import CIMultiDict
 
 from airgap.errors import SettingsError, StorageError
 from airgap.server.access import ANONYMOUS, CATALOG, REGISTRY, Action, Principal
@@ -154,6 +155,13 @@ def test_who_a_user_is(folder: Path) -> None:
     assert identify(office, basic("root")) == Principal(
         "root", frozenset({"admins"}), is_admin=True
     )
+
+
+def test_two_credentials_are_none(folder: Path) -> None:
+    """Two headers might mean one thing to a proxy and another one here."""
+    office = Office(folder, NAMES)
+    twice = CIMultiDict([*basic("bob").items(), *basic("bob").items()])
+    assert status(office, twice) == 401
 
 
 def test_only_admins_run_the_registry(folder: Path) -> None:

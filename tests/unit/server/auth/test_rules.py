@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from airgap.errors import SettingsError
@@ -151,3 +153,12 @@ def test_mistakes_are_named(text: str, says: str) -> None:
     assert caught.value.message.startswith("access.toml")
     assert says in caught.value.message
     assert "\n" not in caught.value.message
+
+
+def test_the_example_of_the_documentation() -> None:
+    """What the guide shows is a file that counts, and means what the guide says."""
+    guide = (Path(__file__).parents[4] / "docs/howto/users.md").read_text()
+    found = parse_rules(guide.partition("```toml\n")[2].partition("```")[0], what="guide")
+    assert actions(found, "", "base/debian") == {"pull"}
+    assert actions(found, "bob", "payments/app", "payments") == {"pull", "push"}
+    assert found.is_admin("alice", frozenset({"admins"}))

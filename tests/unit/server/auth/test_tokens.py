@@ -212,6 +212,7 @@ def test_a_key_is_made_once_and_only_for_its_owner(tmp_path: Path) -> None:
     assert len(key) == 32
     assert load_key(folder) == key
     assert (folder / "keys/token.key").stat().st_mode & 0o777 == 0o600
+    assert (folder / "keys").stat().st_mode & 0o777 == 0o700
     assert load_key(tmp_path / "other") != key
 
 

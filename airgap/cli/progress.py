@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO, cast
 
 from airgap.cli.tally import RunningBlob, Tally
 from airgap.cli.visible import size_text, time_text, visible
@@ -181,7 +181,7 @@ class BarDisplay:
 
         tqdm.monitor_interval = 0  # a thread of its own that we have no need for
         tqdm.set_lock(RLock())  # instead of one for processes
-        return tqdm(
+        bar: Any = tqdm(
             total=total,
             initial=done,
             desc=visible(label),
@@ -191,8 +191,18 @@ class BarDisplay:
             position=row,
             leave=False,
             dynamic_ncols=True,
+            delay=1e-9,  # nothing is drawn before the width is known
             mininterval=0,
             miniters=0,
             smoothing=0.1,
             bar_format=None if total else "{desc} [{elapsed}]",
         )
+        if (shape := bar.dynamic_ncols) is not None:
+            bar.dynamic_ncols = lambda stream: _without_margin(shape(stream))
+        return cast("Bar", bar)
+
+
+def _without_margin(shape: tuple[int | None, int | None]) -> tuple[int | None, int | None]:
+    """Leave room for the `^C` that a terminal shows: it would break a full line in two."""
+    columns, rows = shape
+    return (columns and max(1, columns - 3)), rows

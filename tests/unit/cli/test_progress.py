@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -176,6 +177,18 @@ def test_bars_are_drawn_for_the_phase_and_running_blobs() -> None:
     display.draw(tally)
     assert display._bars == {}
     assert display._total is None
+
+
+def test_bars_leave_room_for_what_the_terminal_echoes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `^C` behind the first bar must not break its line, or it would stay on the screen."""
+    monkeypatch.setattr("tqdm.std._screen_shape_wrapper", lambda: lambda _: (60, 20))
+    clock, stream = Clock(), Terminal()
+    display, tally = BarDisplay(stream, rows=1, now=clock), taken(PhaseStarted("fetch", 1, 10_000))
+    clock.time += 1
+    display.draw(tally)
+    drawn = max(len(line) for line in re.split(r"[\r\n]", stream.getvalue()))
+    display.close()
+    assert drawn == 57
 
 
 def test_lines_between_bars_stand_on_their_own() -> None:

@@ -11,6 +11,7 @@ from airgap.oci.reference import (
     is_registry,
     is_repository,
     is_tag,
+    registry_component,
     without_credentials,
 )
 
@@ -214,3 +215,18 @@ def test_a_digest_is_no_password() -> None:
     """A name with a wrong tag is shown with its digest."""
     text = f"host/x:{'t' * 129}@sha256:12"
     assert without_credentials(text) == text
+
+
+@pytest.mark.parametrize(
+    ("host", "component"),
+    [
+        ("docker.io", "docker.io"),
+        ("Registry.Internal:5000", "registry.internal-5000"),
+        ("[::1]:5000", "1-5000"),
+        ("[::]", ""),
+    ],
+)
+def test_a_registry_can_be_a_part_of_a_name(host, component):
+    """What no repository's name may have becomes a hyphen, and what is left is one or nothing."""
+    assert registry_component(host) == component
+    assert not component or is_repository(component)

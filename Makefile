@@ -1,6 +1,7 @@
 # make test     everything that must pass, in a virtual environment of its own (.test-venv)
 # make check    the static gates alone: format, lint, types, layers
 # make unit     the gates' fast companion: unit tests and the architecture test
+# make demo     carries an image from one registry to another, and prints how
 # make soak     interrupts transfers at every point there is, where the tests take a sample
 # make fmt      formats the code and applies the linter's safe fixes
 # make docs     regenerates the generated documents
@@ -16,7 +17,7 @@ BIN := $(VENV)/bin
 CODE := airgap tests tools benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help test check unit soak fmt docs bench clean
+.PHONY: help test check unit demo soak fmt docs bench clean
 
 help:
 	@sed -n 's/^# \{0,1\}//;1,/^$$/p' $(firstword $(MAKEFILE_LIST))
@@ -49,6 +50,9 @@ unit: $(VENV)/installed
 # ones first.
 test: check
 	$(BIN)/python -m pytest tests $(ARGS)
+
+demo: $(VENV)/installed
+	@$(BIN)/python -m tools.demo
 
 soak: $(VENV)/installed
 	AIRGAP_SOAK=1 $(BIN)/python -m pytest tests/integration/test_interrupted.py --timeout 3600 $(ARGS)

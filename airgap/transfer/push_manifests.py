@@ -87,15 +87,15 @@ class ManifestPusher:
 
         The root goes under its tag at once where nothing has to be there between the two.
         """
+        sent: list[Document] = []
         if publication.is_sparse and self._sparse == "image":
             image = self._single_image(publication)
             # What the index lists beside it (attestations) is not lost with the index.
-            instead = [d for d in publication.documents if not isinstance(d, Index)]
-            for document in instead:
+            sent.extend(d for d in publication.documents if not isinstance(d, Index))
+            for document in sent:
                 self._put(document)
-            return image, instead
+            return image, sent
         *children, root = publication.documents
-        sent: list[Document] = []
         try:
             for document in children:
                 self._put(document)

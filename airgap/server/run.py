@@ -128,6 +128,7 @@ async def serve(
     async def end_connection(request: web.Request, response: web.StreamResponse) -> None:
         if health.is_stopping:
             response.force_close()
+            response.headers["Connection"] = "close"
 
     app.on_response_prepare.append(end_connection)
     limits = options.limits

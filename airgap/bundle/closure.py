@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from airgap.bundle.catalog import Catalog
+from airgap.bundle.catalog import Catalog, CatalogReferrer
 from airgap.errors import (
     AirgapError,
     BundleFormatError,
@@ -69,7 +69,7 @@ def check_steps(catalog: Catalog, documents: Mapping[Digest, Document]) -> None:
     Raises:
         BundleFormatError: There are too many.
     """
-    referrers = referrers_by_subject(catalog)
+    referrers = referrers_by_subject(catalog.referrers)
     steps: dict[Digest, int] = {}
     total = 0
     for image in catalog.images:
@@ -124,6 +124,43 @@ def check_loads(catalog: Catalog, documents: Mapping[Digest, Document]) -> None:
             )
 
 
+def check_belonging(catalog: Catalog, documents: Mapping[Digest, Document]) -> None:
+    """See that all that the bundle carries belongs to one of its images.
+
+    An import sends what images need and what refers to it in their repositories: anything else
+    would be left behind without a word.
+
+    Raises:
+        BundleFormatError: Something belongs to none.
+    """
+    roots: dict[str, list[Digest]] = {}
+    for image in catalog.images:
+        roots.setdefault(image.reference.name, []).append(image.digest)
+    referrers: dict[str, list[CatalogReferrer]] = {}
+    for referrer in catalog.referrers:
+        referrers.setdefault(referrer.repository, []).append(referrer)
+    found: set[Digest] = set()
+    for repository in roots.keys() | referrers.keys():
+        here = referrers.get(repository, [])
+        reached = with_referrers(roots.get(repository, []), documents, referrers_by_subject(here))
+        for referrer in here:
+            if referrer.subject not in reached:
+                raise BundleFormatError(
+                    f"{referrer.digest} refers to {referrer.subject} in {repository},"
+                    " which no image of the catalog leads to",
+                    hint="somebody changed this file: do not use it",
+                    origin="bundle",
+                )
+        found |= reached
+    for digest in catalog.sizes():
+        if digest not in found:
+            raise BundleFormatError(
+                f"nothing in the bundle asks for {digest}",
+                hint="somebody changed this file: do not use it",
+                origin="bundle",
+            )
+
+
 def gaps(catalog: Catalog, documents: Mapping[Digest, Document]) -> Iterator[Gap]:
     """What the manifests name that is neither held, with that size, nor listed as left out."""
     sizes, omitted = catalog.sizes(), catalog.omissions()
@@ -156,28 +193,28 @@ def affected(
     """The names of the images that need each of some digests, themselves or by a referrer."""
     wanted = set(digests)
     names: dict[Digest, list[str]] = {digest: [] for digest in wanted}
-    referrers = referrers_by_subject(catalog)
+    referrers = referrers_by_subject(catalog.referrers)
     for image in catalog.images if wanted else ():
-        for digest in with_referrers(image.digest, documents, referrers) & wanted:
+        for digest in with_referrers([image.digest], documents, referrers) & wanted:
             names[digest].append(image.reference.tagged)
     return {digest: tuple(found) for digest, found in names.items()}
 
 
-def referrers_by_subject(catalog: Catalog) -> dict[Digest, list[Digest]]:
-    """What refers to each digest, as the catalog says."""
+def referrers_by_subject(referrers: Iterable[CatalogReferrer]) -> dict[Digest, list[Digest]]:
+    """What refers to each digest, as a catalog says."""
     found: dict[Digest, list[Digest]] = {}
-    for referrer in catalog.referrers:
+    for referrer in referrers:
         found.setdefault(referrer.subject, []).append(referrer.digest)
     return found
 
 
 def with_referrers(
-    root: Digest,
+    roots: Iterable[Digest],
     documents: Mapping[Digest, Document],
     referrers: Mapping[Digest, Iterable[Digest]],
 ) -> set[Digest]:
-    """A root, all that it names, what refers to any of it, and so on."""
-    return _walk([root], documents, referrers)
+    """The roots, all that they name, what refers to any of it, and so on."""
+    return _walk(roots, documents, referrers)
 
 
 def _walk(

@@ -144,6 +144,7 @@ def _read_front(tape: Tape) -> Front:
     closure.check_loads(catalog, documents)
     for gap in closure.gaps(catalog, documents):
         raise gap.error()
+    closure.check_belonging(catalog, documents)
     for name, content in engine_files(catalog, documents).items():
         if made[name] != Digest.of(content):
             raise not_made_from_catalog(name, tape.name)

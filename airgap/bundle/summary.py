@@ -163,7 +163,7 @@ class _Summarizer:
         self._read_config = read_config
         self._sizes = catalog.sizes()
         self._omitted = catalog.omissions()
-        self._referrers = closure.referrers_by_subject(catalog)
+        self._referrers = closure.referrers_by_subject(catalog.referrers)
         self._tags = {(r.subject, r.digest): r.tag for r in catalog.referrers if r.tag}
         roots = {image.digest for image in catalog.images}
         # The sets themselves are made again for each image: together they may be many.

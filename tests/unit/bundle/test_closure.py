@@ -8,7 +8,7 @@ from airgap.bundle import closure
 from airgap.bundle.catalog import CatalogImage
 from airgap.bundle.check import check_bundle
 from airgap.bundle.reader import open_bundle
-from airgap.errors import BundleFormatError
+from airgap.errors import BundleFormatError, ExitCode
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference
 from airgap.run import Run
@@ -49,10 +49,48 @@ def test_referrers_of_referrers_belong_to_the_image() -> None:
     bundle.refer("example.com/a", sbom, signature)
     bundle.refer("example.com/a", signature, sbom)
     made = bundle.build()
-    referrers = closure.referrers_by_subject(made.catalog)
-    found = closure.with_referrers(image.digest, made.documents, referrers)
+    referrers = closure.referrers_by_subject(made.catalog.referrers)
+    found = closure.with_referrers([image.digest], made.documents, referrers)
     assert {image.digest, sbom.digest, signature.digest} <= found
     closure.check_steps(made.catalog, made.documents)
+
+
+def stray_manifest(bundle: BundleBuilder, image: builders.Content) -> None:
+    del image
+    bundle.contents.append(builders.chart())
+
+
+def stray_blob(bundle: BundleBuilder, image: builders.Content) -> None:
+    extra = builders.Content(image.document, (*image.blobs, builders.random_blob(10)))
+    bundle.contents.append(extra)
+
+
+def referrer_elsewhere(bundle: BundleBuilder, image: builders.Content) -> None:
+    bundle.refer("example.com/other", image, builders.sbom(image.descriptor))
+
+
+def referrer_of_nothing(bundle: BundleBuilder, image: builders.Content) -> None:
+    del image
+    bundle.refer("example.com/a", builders.chart(), builders.sbom(builders.chart().descriptor))
+
+
+@pytest.mark.parametrize(
+    ("add", "message"),
+    [
+        (stray_manifest, "nothing in the bundle asks for"),
+        (stray_blob, "nothing in the bundle asks for"),
+        (referrer_elsewhere, "in example.com/other, which no image"),
+        (referrer_of_nothing, "in example.com/a, which no image"),
+    ],
+)
+def test_what_belongs_to_no_image_is_refused(tmp_path: Path, add, message: str) -> None:
+    """What no import would send is not accepted: it would be left behind without a word."""
+    bundle = BundleBuilder()
+    add(bundle, bundle.add(builders.image(), "example.com/a:1"))
+    path = bundle.build().write(tmp_path)
+    with pytest.raises(BundleFormatError, match=message):
+        open_bundle(path)
+    assert check_bundle(path, run=Run()).exit_code == ExitCode.BUNDLE_FORMAT
 
 
 def doubling(levels: int) -> MadeBundle:

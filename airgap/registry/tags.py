@@ -44,7 +44,8 @@ def list_tags(channel: Channel, repository: str, *, access: Access) -> Iterator[
             if response.status != 200:
                 raise channel.refused(response, what)
             following = next_page(response)
-            return channel.json(response, limit=MAX_PAGE, what=what), following
+            value = channel.json(response, limit=MAX_PAGE, what=what)
+            return value, following or _beyond(value, repository, response.url)
 
     def fetch(where: str | Url) -> Page | None:
         return channel.call(what, lambda: fetch_once(where))
@@ -65,3 +66,14 @@ def list_tags(channel: Channel, repository: str, *, access: Access) -> Iterator[
             )
         seen.add(key)
         yield from tags
+
+
+def _beyond(value: dict[str, object], repository: str, url: Url) -> Url | None:
+    """The page behind a full one that links to none: some registries cut a list without a word.
+
+    One that knows no `last` gives the same page again, which is refused: it cannot be listed.
+    """
+    tags = value.get("tags")
+    if not isinstance(tags, list) or len(tags) < PAGE_SIZE or not is_tag(str(tags[-1])):
+        return None
+    return Url(url.endpoint, f"/v2/{repository}/tags/list?n={PAGE_SIZE}&last={tags[-1]}")

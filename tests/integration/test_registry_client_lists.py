@@ -102,6 +102,25 @@ def test_pages_that_repeat_are_refused(server: ScriptedServer, repository: Repos
     assert len(server.requests()) == 2
 
 
+def test_a_full_page_without_a_link_is_not_taken_for_the_end(
+    server: ScriptedServer, repository: Repository
+) -> None:
+    """A registry that cuts its list without a Link is asked for what comes behind."""
+    first = [f"t{number:04}" for number in range(1000)]
+    server.on("GET", r".*last=t0999").reply(page("u"))
+    server.on("GET", TAGS).reply(page(*first))
+    assert list(repository.tags()) == [*first, "u"]
+
+
+def test_a_list_that_cannot_be_gone_on_with_is_refused(
+    server: ScriptedServer, repository: Repository
+) -> None:
+    """The same full page again means that nobody can know what is behind it."""
+    server.on("GET", TAGS).reply(page(*(f"t{number:04}" for number in range(1000))))
+    with pytest.raises(RegistryProtocolError, match="again"):
+        list(repository.tags())
+
+
 def test_a_link_elsewhere_gets_no_credentials(server: ScriptedServer, lab: Lab) -> None:
     """A Link that leads to another port is asked without Authorization."""
     lab.credentials.credential = Credential("user", "secret")

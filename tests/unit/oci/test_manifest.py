@@ -246,10 +246,11 @@ def test_what_is_no_manifest_is_refused_by_name(value: object, declared: str, sa
     assert says in refusal(value, declared).message
 
 
+@pytest.mark.parametrize("lacking", ["mediaType", "config", "layers"])
 @pytest.mark.parametrize("declared", [mediatype.OCI_MANIFEST, mediatype.OCI_INDEX, "application/x"])
-def test_a_document_that_reads_in_two_ways_is_refused(declared: str):
+def test_a_document_that_reads_in_two_ways_is_refused(declared: str, lacking: str):
     """An image that is an index too would lose what its reader does not see."""
-    both = without(IMAGE | LIST, "mediaType")
+    both = without(IMAGE | LIST, "mediaType", lacking)
     assert "index and as an image" in refusal(both, declared).message
 
 

@@ -74,6 +74,8 @@ def test_attestations_are_on_no_platform():
     assert Platform("linux", "amd64").is_known
     assert not Platform("unknown", "unknown").is_known
     assert not Platform("", "").is_known
+    assert not Platform("linux", "unknown").is_known
+    assert not Platform("unknown", "amd64").is_known
 
 
 def test_a_platform_reads_back_what_it_wrote():

@@ -7,7 +7,6 @@ names is in the tar behind it.
 
 from __future__ import annotations
 
-import io
 import os
 import tarfile
 import tempfile
@@ -22,6 +21,7 @@ from airgap.content.atomic import TEMPORARY
 from airgap.content.folder_lock import FolderLock
 from airgap.content.posix import sync_data, sync_folder
 from airgap.content.storage import storage_errors
+from airgap.content.store import CHUNK_SIZE
 from airgap.errors import ConflictError, LockedError, SettingsError, StorageError, UnavailableError
 from airgap.oci.digest import Digest
 from airgap.oci.layout import blob_path
@@ -141,7 +141,9 @@ def _write(
     with storage_errors(path):
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "wb") as file:
-            with tarfile.open(fileobj=file, mode="w|", format=tarfile.PAX_FORMAT) as tar:
+            with tarfile.open(
+                fileobj=file, mode="w|", format=tarfile.PAX_FORMAT, bufsize=CHUNK_SIZE
+            ) as tar:
                 for name, source in _small_files(root, database):
                     _add(tar, name, source, source.stat().st_size)
                 for digest, size in blobs:
@@ -176,4 +178,4 @@ def _add(tar: tarfile.TarFile, name: str, path: Path, size: int) -> None:
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size < size:
             raise StorageError(f"{path} is shorter than it was", hint="push it again")
-        tar.addfile(member, io.BufferedReader(file.raw, 1 << 20))
+        tar.addfile(member, file)

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from airgap.bundle import engines, members
 from airgap.bundle.catalog import Catalog
 from airgap.bundle.placement import Extent, Placement, Seal
+from airgap.errors import ContentNotFoundError, SizeMismatchError
 from airgap.oci import layout as oci_layout
+from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest, Hasher
 from airgap.oci.manifest import Document
 
@@ -52,9 +54,34 @@ class Layout:
             yield from frame(extent)
         yield self.placement.seal, self.tail()
 
+    def check_manifest(self, digest: Digest, *, name: str) -> None:
+        """See that a manifest lies in the front, which is all that there is to do for it.
+
+        Raises:
+            ContentNotFoundError: It does not.
+        """
+        if all(manifest.digest != digest for manifest in self.catalog.manifests):
+            raise ContentNotFoundError(f"{name} has no place for {digest}")
+
     def tail(self) -> bytes:
         """The seal as a member, and the end of the tar."""
         return _member(SEAL_FILE, self.seal.to_bytes()) + members.END
+
+
+def check_size(extent: Extent, descriptor: Descriptor) -> None:
+    """See that a blob that is to come has the size of its place.
+
+    Raises:
+        SizeMismatchError: It has another one.
+    """
+    if extent.length != descriptor.size:
+        raise SizeMismatchError(
+            f"{descriptor.digest} is said to have {descriptor.size} bytes here "
+            f"and {extent.length} elsewhere",
+            expected=str(extent.length),
+            actual=str(descriptor.size),
+            origin="source",
+        )
 
 
 def frame(extent: Extent) -> Iterator[tuple[int, bytes]]:

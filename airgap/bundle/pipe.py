@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from airgap.bundle.layout import Layout, frame
+from airgap.bundle.layout import Layout, check_size, frame
 from airgap.bundle.placement import Extent
 from airgap.content.storage import storage_error
 from airgap.content.store import Chunks, Opener
@@ -84,14 +84,7 @@ class PipeWriter:
         extent = self.next_position
         if extent is None or extent.digest != descriptor.digest:
             raise ContentNotFoundError(f"{self.name} does not take {descriptor.digest} next")
-        if extent.length != descriptor.size:
-            raise SizeMismatchError(
-                f"{descriptor.digest} is said to have {descriptor.size} bytes here "
-                f"and {extent.length} elsewhere",
-                expected=str(extent.length),
-                actual=str(descriptor.size),
-                origin="source",
-            )
+        check_size(extent, descriptor)
         if self._current is None:
             self._send_frame(extent, is_head=True)
             self._current = PipeIngest(self, extent, run=self._run)
@@ -104,9 +97,7 @@ class PipeWriter:
             ContentNotFoundError: It is not.
         """
         assert self._layout is not None, "begin() comes first"
-        digest = document.descriptor.digest
-        if all(manifest.digest != digest for manifest in self._layout.catalog.manifests):
-            raise ContentNotFoundError(f"{self.name} has no place for {digest}")
+        self._layout.check_manifest(document.descriptor.digest, name=self.name)
 
     def finish(self) -> None:
         """Send the seal.

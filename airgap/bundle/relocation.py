@@ -24,11 +24,6 @@ class Move:
     held: Extent
     target: int
 
-    @property
-    def is_ascending(self) -> bool:
-        """Whether to copy from the first byte on: where source and target overlap, it matters."""
-        return self.target < self.held.offset
-
 
 @dataclass(frozen=True, slots=True)
 class Relocation:

@@ -16,7 +16,7 @@ from typing import Self
 
 from airgap.bundle.ingest import BlobIngest
 from airgap.bundle.journal import Holdings, Journal, read_journal
-from airgap.bundle.layout import Layout, frame
+from airgap.bundle.layout import Layout, check_size, frame
 from airgap.bundle.partial import PartialFile, journal_path, partial_path
 from airgap.bundle.placement import Extent
 from airgap.bundle.relocation import Move, plan_relocation
@@ -25,7 +25,6 @@ from airgap.errors import (
     AirgapError,
     ContentNotFoundError,
     IncompleteBundleError,
-    SizeMismatchError,
 )
 from airgap.oci import mediatype
 from airgap.oci.descriptor import Descriptor
@@ -163,14 +162,7 @@ class BundleWriter:
         extent = self._extents.get(descriptor.digest)
         if extent is None:
             raise ContentNotFoundError(f"{self.name} has no place for {descriptor.digest}")
-        if extent.length != descriptor.size:
-            raise SizeMismatchError(
-                f"{descriptor.digest} is said to have {descriptor.size} bytes here "
-                f"and {extent.length} elsewhere",
-                expected=str(extent.length),
-                actual=str(descriptor.size),
-                origin="source",
-            )
+        check_size(extent, descriptor)
         ingest = BlobIngest(self._file, self._syncer, extent, run=self._run)
         try:
             yield ingest
@@ -184,9 +176,7 @@ class BundleWriter:
             ContentNotFoundError: It is not.
         """
         assert self._layout is not None, "begin() comes first"
-        digest = document.descriptor.digest
-        if all(manifest.digest != digest for manifest in self._layout.catalog.manifests):
-            raise ContentNotFoundError(f"{self.name} has no place for {digest}")
+        self._layout.check_manifest(document.descriptor.digest, name=self.name)
 
     def finish(self) -> None:
         """Seal the bundle, make it durable and give it its name.

@@ -133,14 +133,18 @@ class BundleImporter(Protocol):
         ...
 
 
-@runtime_checkable
-class ArrivalLedger(Protocol):
-    """Remembers which bundles came. Safe to use from several threads."""
-
-    def note_arrival(self, arrival: Arrival, /) -> None:
-        """Remember one, durably."""
-        ...
+class ArrivalSource(Protocol):
+    """Knows of bundles that came, or that are served in place. Safe to use from several threads."""
 
     def arrivals(self) -> Iterator[Arrival]:
         """All of them, the latest first."""
+        ...
+
+
+@runtime_checkable
+class ArrivalLedger(ArrivalSource, Protocol):
+    """Remembers which bundles came."""
+
+    def note_arrival(self, arrival: Arrival, /) -> None:
+        """Remember one, durably."""
         ...

@@ -6,7 +6,6 @@ Playwright's own download of a browser is not used: Debian's package `chromium` 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,7 +80,7 @@ def new_page(chromium: Any) -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[PageServer]:
+def server() -> Iterator[PageServer]:
     """A registry that everyone may use."""
-    with serve_pages(tmp_path) as served:
+    with serve_pages() as served:
         yield served

@@ -107,11 +107,11 @@ def test_one_searches(server: PageServer, new_page: NewPage):
     assert page.get_by_role("link", name="payments/app").count() == 0
 
 
-def test_one_signs_in_and_out(tmp_path: Path, new_page: NewPage):
+def test_one_signs_in_and_out(new_page: NewPage):
     """Who signs in sees what is theirs, and after signing out no more."""
     depot = MemoryDepot()
     builders.push(depot.repository("secret/app"), builders.image(), tag="1.0")
-    with serve_pages(tmp_path, depot=depot, guard=alice_and_bob()) as server:
+    with serve_pages(depot=depot, guard=alice_and_bob()) as server:
         page = new_page()
         page.goto(server.url)
         assert page.get_by_role("link", name="secret/app").count() == 0
@@ -257,9 +257,9 @@ def test_pages_can_be_read_without_javascript(server: PageServer, new_page: NewP
     assert "airgap import bundle" in page.inner_text("main")
 
 
-def test_one_signs_in_without_javascript(tmp_path: Path, new_page: NewPage):
+def test_one_signs_in_without_javascript(new_page: NewPage):
     """Signing in needs no script."""
-    with serve_pages(tmp_path, guard=alice_and_bob()) as server:
+    with serve_pages(guard=alice_and_bob()) as server:
         page = new_page(java_script_enabled=False)
         page.goto(f"{server.url}/sign-in")
         page.get_by_label("Name").fill("alice")

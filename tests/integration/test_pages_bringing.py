@@ -29,7 +29,7 @@ def made_bundle() -> MadeBundle:
 def open_server(tmp_path: Path) -> Iterator[PageServer]:
     depot = FolderDepot(tmp_path / "data", durable=False)
     try:
-        with serve_pages(tmp_path, depot=depot) as server:
+        with serve_pages(depot=depot) as server:
             yield server
     finally:
         depot.close()
@@ -140,7 +140,7 @@ def test_a_restarted_server_is_not_sent_what_it_has(tmp_path: Path):
     def run(*, until: int | None = None) -> tuple[Bringer, dict[str, Any]]:
         depot = FolderDepot(tmp_path / "data", durable=False)
         try:
-            with serve_pages(tmp_path, depot=depot) as server, server.browser() as browser:
+            with serve_pages(depot=depot) as server, server.browser() as browser:
                 bringer = Bringer(browser, made.data)
                 return bringer, bringer.bring(bringer.begin(), until=until)
         finally:
@@ -267,9 +267,9 @@ def test_without_a_token_nothing_is_brought(server: PageServer, browser: Browser
     assert len(server.desk.running("")) == 1
 
 
-def test_who_may_not_push_everywhere_changes_nothing(tmp_path: Path, made: MadeBundle):
+def test_who_may_not_push_everywhere_changes_nothing(made: MadeBundle):
     """A bundle that would write where its bringer may not push is refused before it is sent."""
-    with serve_pages(tmp_path, depot=MemoryDepot(), guard=alice_and_bob()) as server:
+    with serve_pages(depot=MemoryDepot(), guard=alice_and_bob()) as server:
         with server.browser() as browser:
             browser.sign_in("alice", "wonder land")
             bringer = Bringer(browser, made.data)
@@ -284,9 +284,9 @@ def test_who_may_not_push_everywhere_changes_nothing(tmp_path: Path, made: MadeB
             assert next(server.ledger.arrivals()).who == "alice"
 
 
-def test_others_do_not_reach_an_arrival(tmp_path: Path, made: MadeBundle):
+def test_others_do_not_reach_an_arrival(made: MadeBundle):
     """Who does not bring a bundle neither sees nor feeds nor ends it; anonymous brings none."""
-    with serve_pages(tmp_path, guard=alice_and_bob()) as server:
+    with serve_pages(guard=alice_and_bob()) as server:
         with server.browser() as alice, server.browser() as bob:
             alice.sign_in("alice", "wonder land")
             bob.sign_in("bob", "builder")
@@ -305,9 +305,9 @@ def test_others_do_not_reach_an_arrival(tmp_path: Path, made: MadeBundle):
             assert bringer.begin(403)["error"]["message"]
 
 
-def test_no_room_is_said_before_anything_is_sent(tmp_path: Path, made: MadeBundle):
+def test_no_room_is_said_before_anything_is_sent(made: MadeBundle):
     """Where the disk has no room for what is missing, nothing is written."""
-    with serve_pages(tmp_path, free_bytes=1000) as server, server.browser() as browser:
+    with serve_pages(free_bytes=1000) as server, server.browser() as browser:
         bringer = Bringer(browser, made.data)
         state = bringer.bring(bringer.begin())
         assert state["error"]["code"] == "storage-full"
@@ -335,13 +335,13 @@ def test_the_same_file_is_begun_anew_for_another_name(browser: Browser, made: Ma
     assert bringer.bring(second)["state"] == "done"
 
 
-def test_a_bug_in_an_import_is_not_shown(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_a_bug_in_an_import_is_not_shown(caplog: pytest.LogCaptureFixture):
     """What goes wrong inside stands in the log and not on the page."""
 
     def broken(*_: object, **__: object) -> None:
         raise ValueError("inner workings")
 
-    with serve_pages(tmp_path, importer=broken) as server, server.browser() as browser:
+    with serve_pages(importer=broken) as server, server.browser() as browser:
         bringer = Bringer(browser, b"x" * 10)
         state = bringer.bring(bringer.begin())
     assert state["state"] == "failed"

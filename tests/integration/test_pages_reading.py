@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -21,8 +20,8 @@ HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>{{7*7}}\u202
 
 
 @pytest.fixture(name="server")
-def open_server(tmp_path: Path) -> Iterator[PageServer]:
-    with serve_pages(tmp_path) as server:
+def open_server() -> Iterator[PageServer]:
+    with serve_pages() as server:
         yield server
 
 
@@ -33,12 +32,12 @@ def open_browser(server: PageServer) -> Iterator[Browser]:
 
 
 @pytest.fixture(name="private")
-def open_private(tmp_path: Path) -> Iterator[PageServer]:
+def open_private() -> Iterator[PageServer]:
     """A registry with something public, something of Alice's and something of Bob's."""
     depot = MemoryDepot()
     for name in ("public/app", "secret/app", "other/app"):
         builders.push(depot.repository(name), builders.image(seed=len(name)), tag="1.0")
-    with serve_pages(tmp_path, depot=depot, guard=alice_and_bob()) as server:
+    with serve_pages(depot=depot, guard=alice_and_bob()) as server:
         yield server
 
 

@@ -29,10 +29,10 @@ def make_users() -> FixedUsers:
 
 
 @pytest.fixture(name="server")
-def open_server(tmp_path: Path, users: FixedUsers) -> Iterator[PageServer]:
+def open_server(users: FixedUsers) -> Iterator[PageServer]:
     depot = MemoryDepot()
     builders.push(depot.repository("secret/app"), builders.image(), tag="1.0")
-    with serve_pages(tmp_path, depot=depot, guard=users) as server:
+    with serve_pages(depot=depot, guard=users) as server:
         yield server
 
 
@@ -105,7 +105,7 @@ def test_under_tls_cookies_are_secure(tmp_path: Path, users: FixedUsers):
     authority.issue_cert("127.0.0.1").configure_cert(context)
     bundle = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(bundle)
-    with serve_pages(tmp_path, guard=users, ssl_context=context) as server:
+    with serve_pages(guard=users, ssl_context=context) as server:
         browser = Browser(server.url, ca=str(bundle))
         try:
             assert browser.sign_in("alice", "wonder land").status == 303
@@ -149,9 +149,9 @@ def test_another_secret_is_no_session(browser: Browser):
     assert browser.get("/r/secret/app").status == 404
 
 
-def test_without_users_nobody_signs_in(tmp_path: Path):
+def test_without_users_nobody_signs_in():
     """Where there are no users there is no page to sign in."""
-    with serve_pages(tmp_path) as server, server.browser() as browser:
+    with serve_pages() as server, server.browser() as browser:
         assert browser.get("/sign-in").status == 404
         assert browser.post("/sign-in", name="a", password="b").status == 404
         assert "Sign in" not in browser.get("/").visible
@@ -165,7 +165,7 @@ def test_the_users_of_the_registry_sign_in(tmp_path: Path):
     depot = MemoryDepot()
     builders.push(depot.repository("secret/app"), builders.image(), tag="1.0")
     try:
-        with serve_pages(tmp_path, depot=depot, guard=guard) as server:
+        with serve_pages(depot=depot, guard=guard) as server:
             with server.browser() as browser:
                 assert browser.get("/r/secret/app").status == 404
                 assert browser.sign_in("carol", "wrong").status == 401

@@ -9,14 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html import unescape
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import urllib3
 
-from airgap.content.arrival import ArrivalLedger
-from airgap.content.arrival_folder import ArrivalFolder
+from airgap.content.arrival import Arrival
 from airgap.content.depot import Depot
 from airgap.content.memory import MemoryDepot
 from airgap.server.access import Action, Guard, OpenGuard, Principal
@@ -188,6 +186,19 @@ class Browser:
         self._pool.clear()
 
 
+class MemoryLedger:
+    """Remembers arrivals as long as it is there."""
+
+    def __init__(self) -> None:
+        self._arrivals: list[Arrival] = []
+
+    def note_arrival(self, arrival: Arrival, /) -> None:
+        self._arrivals.insert(0, arrival)
+
+    def arrivals(self) -> Iterator[Arrival]:
+        return iter(list(self._arrivals))
+
+
 @dataclass
 class PageServer:
     """A registry with pages."""
@@ -196,7 +207,7 @@ class PageServer:
     host: str
     depot: Depot
     desk: ArrivalDesk
-    ledger: ArrivalLedger
+    ledger: MemoryLedger
 
     @contextmanager
     def browser(self) -> Iterator[Browser]:
@@ -209,7 +220,6 @@ class PageServer:
 
 @contextmanager
 def serve_pages(
-    folder: Path,
     *,
     depot: Depot | None = None,
     guard: Guard | None = None,
@@ -222,7 +232,7 @@ def serve_pages(
     """Serve a depot with pages while the context lasts."""
     depot = depot or MemoryDepot()
     guard = guard or OpenGuard()
-    ledger = ArrivalFolder(folder / "arrivals", durable=False)
+    ledger = MemoryLedger()
     desk = ArrivalDesk(depot, importer, ledger=ledger, free_bytes=lambda: free_bytes)
     site = make_site(depot, guard, desk=desk, ledgers=[ledger], sessions=sessions)
     app = create_app(depot, guard=guard, routes=page_routes(site), middlewares=middlewares)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from airgap.content.arrival import ArrivalLedger
+from airgap.content.arrival import ArrivalSource
 from airgap.content.depot import Depot
 from airgap.errors import AirgapError
 from airgap.server.access import Guard
@@ -32,7 +32,7 @@ def make_site(
     *,
     external_url: str = "",
     desk: ArrivalDesk | None = None,
-    ledgers: Iterable[ArrivalLedger] = (),
+    ledgers: Iterable[ArrivalSource] = (),
     sessions: Sessions | None = None,
 ) -> Site:
     """Put together what pages stand on.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from airgap.content.arrival import ArrivalLedger
+from airgap.content.arrival import ArrivalSource
 from airgap.content.depot import Depot, ReadOnly
 from airgap.oci.reference import is_registry
 from airgap.server.access import Accounts, Action, Guard, Principal
@@ -44,7 +44,7 @@ class Site:
     sessions: Sessions
     tokens: FormTokens
     desk: ArrivalDesk | None
-    ledgers: tuple[ArrivalLedger, ...]
+    ledgers: tuple[ArrivalSource, ...]
 
     @property
     def has_users(self) -> bool:

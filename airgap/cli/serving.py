@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from airgap.bundle.depot import BundleDepot
 from airgap.bundle.opened import BundleState
 from airgap.bundle.reader import open_bundle
 from airgap.cli.serving_options import TLS_FOLDER, ServingOptions
+from airgap.content.arrival import Arrival
 from airgap.content.depot import Depot
 from airgap.content.posix import free_bytes
 from airgap.content.storage import storage_errors
@@ -34,9 +35,13 @@ from airgap.server.health import Check, Health
 from airgap.server.hosts import Names, guard_hosts
 from airgap.server.metrics import Metrics, MetricsPage
 from airgap.server.notify import Notifier
+from airgap.server.pages.arriving import ArrivalDesk
+from airgap.server.pages.routes import make_site, page_routes
+from airgap.server.pages.visit import Site
 from airgap.server.run import Chore, ServerOptions, new_connections
 from airgap.server.tls import ServerTls
-from airgap.transfer.serving import import_names
+from airgap.transfer.arrive import take_bundle
+from airgap.transfer.serving import import_names, served_arrival
 from airgap.wording import count_text
 
 _RENEW_SECONDS = 3600.0
@@ -69,6 +74,7 @@ class Serving:
         self._stack = ExitStack()
         self._data: DataDepot | None = None
         self._bundles: BundleDepot | None = None
+        self._served = _Served(())
         self._tls: ServerTls | None = None
         self._access_log: logging.Logger | None = None
         self._access_format: Literal["json", "common"] = "json"
@@ -109,7 +115,11 @@ class Serving:
             options.settings,
             guard=self.guard,
             middlewares=(watch_request, self.metrics.middleware(), guard_hosts(known)),
-            routes=[*self.health.routes(), web.get("/metrics", numbers.get)],
+            routes=[
+                *self.health.routes(),
+                web.get("/metrics", numbers.get),
+                *page_routes(self._site()),
+            ],
         )
 
     def server_options(self) -> ServerOptions:
@@ -168,6 +178,21 @@ class Serving:
 
         return OverlayDepot(self._data, (self._bundles,))
 
+    def _site(self) -> Site:
+        """The pages for people. A bundle can be brought where there is a folder for it."""
+        data, folder, desk = self._data, self.options.data, None
+        if data is not None and folder is not None:
+            free = partial(_free, folder)
+            desk = ArrivalDesk(self.depot, take_bundle, ledger=data, free_bytes=free)
+            self._stack.callback(desk.close)
+        return make_site(
+            self.depot,
+            self.guard,
+            external_url=self.options.external_url,
+            desk=desk,
+            ledgers=[self._served, *([data] if data is not None else [])],
+        )
+
     def _tell_tidied(self, report: TidyReport) -> None:
         uploads = count_text(report.dropped_uploads, "upload")
         blobs = count_text(report.adopted, "blob")
@@ -194,6 +219,9 @@ class Serving:
         naming = import_names(keep_host=self.options.keep_host)
         with ExitStack() as opening:
             readers = [opening.enter_context(open_bundle(path)) for path in paths]
+            self._served = _Served(
+                served_arrival(reader, keep_host=self.options.keep_host) for reader in readers
+            )
             depot = BundleDepot(readers, naming)
             opening.pop_all()
         self._stack.callback(depot.close)
@@ -259,6 +287,20 @@ class Serving:
             metrics.watch(name, text, "bundle", partial(_bundle_values, bundles, value))
 
 
+class _Served:
+    """The bundles that are served in place, for pages. Nothing is noted: they never came."""
+
+    def __init__(self, bundles: Iterable[Arrival]) -> None:
+        self._bundles = tuple(bundles)
+
+    def note_arrival(self, arrival: Arrival, /) -> None:
+        """Nothing comes here."""
+
+    def arrivals(self) -> Iterator[Arrival]:
+        """All of them."""
+        return iter(self._bundles)
+
+
 class _Lines(logging.Handler):
     """Lines for standard output."""
 
@@ -276,7 +318,7 @@ def _nobody_let_in(options: ServingOptions, hint: str) -> SettingsError:
     return SettingsError(f"there are no users: everyone could come in by {where}", hint=hint)
 
 
-def _free(folder: Path) -> float:
+def _free(folder: Path) -> int:
     with storage_errors(folder):
         return free_bytes(folder)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from airgap.bundle.reader import BundleReader
 from airgap.bundle.served import ServedImage
+from airgap.content.arrival import Arrival, ArrivedImage
 from airgap.transfer.destination import Destination, plan_targets
 from airgap.transfer.publication import Publication, plan_publications
 
@@ -26,6 +28,22 @@ def import_names(
         return tuple(_served(publication) for publication in publications)
 
     return name
+
+
+def served_arrival(reader: BundleReader, *, keep_host: bool = False) -> Arrival:
+    """What a bundle that is served in place brings, for pages that tell where images came from."""
+    targets = plan_targets(reader.catalog.images, Destination("localhost"), keep_host=keep_host)
+    images = (
+        ArrivedImage(
+            target.image.reference.tagged,
+            target.repository,
+            target.tag or "",
+            target.image.digest,
+            "present",
+        )
+        for target in targets
+    )
+    return Arrival(reader.id, Path(reader.name).name, tuple(images), is_served=True)
 
 
 def _served(publication: Publication) -> ServedImage:

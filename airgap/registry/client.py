@@ -104,6 +104,11 @@ class Client:
                     raise channel.refused(response, what)
 
         channel.call(what, ask)
+        if channel.current_header(Access()) is None:
+            self.network.run.warn(
+                "login-unchecked",
+                f"{registry} did not ask who this is, so that the password could not be tried",
+            )
 
     def close(self) -> None:
         """Close all connections."""

@@ -15,6 +15,7 @@ from airgap.oci.descriptor import Descriptor
 from airgap.registry.credentials import Credential
 from airgap.registry.options import ClientOptions
 from airgap.registry.repository import Repository
+from airgap.run.events import Notice
 from tests.support.registry_client import Lab, open_lab
 from tests.support.scripted_server import Reply, Rule, ScriptedServer
 
@@ -342,3 +343,15 @@ def test_a_login_to_what_is_no_registry_fails(server: ScriptedServer, lab: Lab) 
     server.on("GET", "/v2/").reply(Reply(500))
     with pytest.raises(UnavailableError):
         lab.client.check_login(server.host, Credential("user", SECRET))
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_login_that_could_not_be_tried_is_told_of(
+    server: ScriptedServer, lab: Lab, is_open: bool
+) -> None:
+    """A registry that asks nobody at /v2/ says nothing about a password, and the user is told."""
+    first = Reply() if is_open else Reply(401, {"WWW-Authenticate": "Basic realm=x"})
+    server.on("GET", "/v2/").reply(first, Reply())
+    lab.client.check_login(server.host, Credential("user", SECRET))
+    told = [event.code for event in lab.events if isinstance(event, Notice)]
+    assert told == (["login-unchecked"] if is_open else [])

@@ -39,7 +39,7 @@ def peak_of(tmp_path: Path, *arguments: object) -> int:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="there is no /proc here")
 def test_memory_stays_within_its_limit(tmp_path: Path) -> None:
-    """Four layers at once, together more than the limit, leave both commands below it."""
+    """Four layers at once, together more than the limit, leave every command below it."""
     layers = [builders.layer(LAYER, n, media_type=mediatype.OCI_LAYER) for n in range(4)]
     bundle = tmp_path / "b.tar"
     with EmbeddedRegistry() as registry:

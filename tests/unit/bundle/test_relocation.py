@@ -63,6 +63,16 @@ def test_circle_gives_up_its_smallest() -> None:
     assert moved(found) == [(60, 30), (0, 60)]
 
 
+def test_who_waits_for_a_circle_is_kept() -> None:
+    """A smaller blob that only waits for the circle is no part of it, and is not given up."""
+    found = plan(
+        [("small", 0, 5), ("a", 100, 30), ("b", 200, 20)],
+        [("small", 100, 5), ("b", 110, 20), ("a", 200, 30)],
+    )
+    assert [e.length for e in found.dropped] == [20]
+    assert moved(found) == [(100, 200), (0, 100)]
+
+
 def test_beginnings_move_too() -> None:
     """The beginning of a blob moves like a whole one."""
     found = plan_relocation(extents(("a", 0, 5)).values(), extents(("a", 100, 50)))

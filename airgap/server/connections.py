@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import struct
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from aiohttp import web
 
@@ -22,6 +24,8 @@ from airgap.server.limits import Limits, origin_of
 _log = logging.getLogger(__name__)
 
 Clock = Callable[[], float]
+
+_DISCARD = struct.pack("ii", 1, 0)
 
 
 class Connection(asyncio.Protocol):
@@ -121,8 +125,18 @@ class Connection(asyncio.Protocol):
         return ""
 
     def abort(self) -> None:
-        """End the connection at once."""
-        if self._transport is not None:
+        """End the connection at once.
+
+        Where a request is under way the socket is shut down and no more: whoever waits for it
+        wakes up and ends the rest. An aborted transport would let a `sendfile` wait for ever.
+        """
+        found = self._socket()
+        if found is not None and self.is_busy:
+            with suppress(OSError):  # it has ended by itself
+                # what waits to be sent is thrown away when the socket is closed
+                found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DISCARD)
+                found.shutdown(socket.SHUT_RDWR)
+        elif self._transport is not None:
             self._transport.abort()
 
     def _waits_for_client(self, traffic: Traffic) -> bool:
@@ -131,10 +145,11 @@ class Connection(asyncio.Protocol):
         # where nothing is read any more, it is the server that is slow
         return not self._request.content.is_eof() and self._transport.is_reading()
 
+    def _socket(self) -> socket.socket | None:
+        return self._transport.get_extra_info("socket") if self._transport else None
+
     def _traffic(self) -> Traffic:
-        found: socket.socket | None = (
-            self._transport.get_extra_info("socket") if self._transport else None
-        )
+        found = self._socket()
         fd = found.fileno() if found is not None else -1
         return (socket_traffic(fd) if fd >= 0 else None) or Traffic(self._received, 0)
 

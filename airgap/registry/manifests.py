@@ -114,6 +114,10 @@ class Manifests:
             return parse_manifest(raw, declared, algorithm=algorithm)
         except InvalidContentError as error:
             error.origin = channel.origin
+            # A run asks for many: its digest alone, of bytes that make no sense, says nothing.
+            mark = ":" if wanted is None else "@"
+            name = f"{channel.registry}/{self._repository}{mark}{reference}"
+            error.message = f"{name}: {error.message}"
             raise
 
     def _put(self, document: Document, reference: str, what: str) -> str:

@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from airgap.content.store import Chunks, Opener, Sink
-from airgap.errors import AirgapError, CancelledError, ContentNotFoundError, StorageError
+from airgap.errors import (
+    AirgapError,
+    CancelledError,
+    ContentNotFoundError,
+    IntegrityError,
+    StorageError,
+)
 from airgap.oci import mediatype
 from airgap.oci.digest import Digest
 from airgap.registry.foreign import open_foreign
@@ -115,6 +121,11 @@ class Fetcher:
                 return copy_blob(opener, self._sink, descriptor, run=run) or 0
             except ContentNotFoundError as error:
                 absent = error
+            except IntegrityError as error:
+                error.origin = error.origin or "source"
+                names = " or ".join(fetch.repositories)
+                error.hint = error.hint or f"it came from {names}: ask who runs the registry"
+                raise
         raise ContentNotFoundError(
             f"{' and '.join(fetch.repositories)} name the blob {descriptor.digest} "
             "and do not have it",

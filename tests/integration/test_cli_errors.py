@@ -15,7 +15,7 @@ import trustme
 from airgap.cli.main import run
 from tests.support import builders
 from tests.support.command_line import Outcome, airgap
-from tests.support.embedded import EmbeddedRegistry
+from tests.support.embedded import EmbeddedRegistry, Status
 from tests.support.scripted_server import Reply, ScriptedServer
 
 
@@ -173,7 +173,19 @@ def test_html_in_place_of_a_manifest_is_a_broken_protocol(tmp_path: Path) -> Non
         server.on("GET", ".*").reply(page)
         done = airgap("export", "images", f"{server.host}/a:1", "-o", tmp_path / "b.tar")
         assert_refused(done, 13, "registry-protocol" if "registry" in done.err.split(":")[0]
-                       else "content-invalid")  # fmt: skip
+                       else "content-invalid", f"{server.host}/a:1: ")  # fmt: skip
+
+
+def test_a_blob_with_other_bytes_names_where_it_came_from(tmp_path: Path) -> None:
+    """The digest alone would not say which of many registries to look at: exit code 20."""
+    with EmbeddedRegistry() as registry:
+        image = builders.image(layers=(1000,))
+        builders.push(registry.repository("demo"), image, tag="1")
+        layer = image.blobs[1]
+        wrong = Status(200, body=bytes(layer.descriptor.size))
+        registry.fail(wrong, method="GET", path=layer.descriptor.digest.hex, times=20)
+        done = airgap("export", "images", f"{registry.host}/demo:1", "-o", tmp_path / "b.tar")
+        assert_refused(done, 20, "digest-mismatch", f"it came from {registry.host}/demo:")
 
 
 def test_an_unknown_host_is_named(tmp_path: Path) -> None:

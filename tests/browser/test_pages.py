@@ -176,6 +176,7 @@ def test_an_upload_goes_on_after_a_reload(server: PageServer, new_page: NewPage,
     path = made.write(tmp_path)
     page = new_page()
     page.goto(f"{server.url}/upload")
+    page.get_by_label("Below the path").fill("mirror")
     slow_down(page)
     choose(page, path)
     wait_until(page, "document.getElementById('bar').value > 1e6")
@@ -196,6 +197,7 @@ def test_an_upload_goes_on_after_a_reload(server: PageServer, new_page: NewPage,
     assert server.desk.running("") == ()
     assert before.state == "done"
     assert sum(sent) < len(made.data) - 900_000
+    assert server.depot.repository("mirror/team/app").resolve("2.0") is not None
 
 
 def test_an_upload_goes_on_when_the_connection_comes_back(

@@ -136,6 +136,7 @@ class Arriving:
             "done": self.progress.done,
             "total": self.progress.total,
             "want": {"offset": want.offset, "size": want.size} if want else None,
+            "options": _options_value(self.delivery.options),
         }
         if self.error is not None:
             value["error"] = {
@@ -265,6 +266,15 @@ class ArrivalDesk:
         ended = [key for key, found in self._arrivals.items() if not found.is_running]
         for key in ended[: max(0, len(self._arrivals) - MAX_KEPT)]:
             del self._arrivals[key]
+
+
+def _options_value(options: ArrivalOptions) -> dict[str, Any]:
+    return {
+        "prefix": options.prefix,
+        "keepHost": options.keep_host,
+        "onExistingTag": options.on_existing_tag,
+        "sparse": options.sparse,
+    }
 
 
 def _arrival_value(arrival: Arrival) -> dict[str, Any]:

@@ -90,11 +90,15 @@ async def feed(visit: Visit) -> web.Response:
         raise WireError(400, "BLOB_UPLOAD_INVALID", "the offset is no number")
     offset = int(text)
     is_wanted = True
-    async for part in visit.request.content.iter_chunked(CHUNK_SIZE):
-        is_wanted = await _apart(partial(arriving.file.feed, offset, part))
-        if not is_wanted:
-            break
-        offset += len(part)
+    try:
+        async for part in visit.request.content.iter_chunked(CHUNK_SIZE):
+            is_wanted = await _apart(partial(arriving.file.feed, offset, part))
+            if not is_wanted:
+                break
+            offset += len(part)
+    except ConnectionError:
+        # the browser is gone, and asks where to go on when it comes back
+        return web.Response(status=400)
     return await _answer(arriving, status=200 if is_wanted else 409)
 
 

@@ -64,8 +64,21 @@
     return `${value.toFixed(1)} ${units[unit]}`;
   }
 
+  // A file that is on its way already goes where it was going.
+  function recall(chosen) {
+    for (const one of document.querySelectorAll(".unfinished")) {
+      if (one.dataset.name !== chosen.name || Number(one.dataset.size) !== chosen.size) continue;
+      const options = JSON.parse(one.dataset.options);
+      byId("prefix").value = options.prefix;
+      byId("keep-host").checked = options.keepHost;
+      byId("existing").value = options.onExistingTag;
+      byId("sparse").value = options.sparse;
+    }
+  }
+
   function choose(chosen) {
     file = chosen;
+    if (file) recall(file);
     start.disabled = !file || running !== null;
     byId("drop-hint").textContent = file ? `${file.name}, ${size(file.size)}` : "or drop it here";
   }
@@ -172,12 +185,16 @@
     return status;
   }
 
+  function sentence(text) {
+    return text && `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
+  }
+
   function finish(kind, title, text, hint, images) {
     const outcome = byId("outcome");
     outcome.className = kind;
     byId("outcome-title").textContent = title;
-    byId("outcome-text").textContent = text;
-    byId("outcome-hint").textContent = hint;
+    byId("outcome-text").textContent = sentence(text);
+    byId("outcome-hint").textContent = sentence(hint);
     byId("outcome-images").replaceChildren(...images.map((image) => {
       const item = document.createElement("li"), link = document.createElement("a");
       const name = image.tag ? `${image.repository}:${image.tag}` : `${image.repository}@${image.digest}`;
@@ -212,7 +229,7 @@
           error.message, error.hint, []);
       }
     } catch (error) {
-      const hint = error instanceof Refused ? error.hint : "Choose the same file to go on.";
+      const hint = error.hint || "Load the page again and choose the same file to go on.";
       const title = control.signal.aborted ? "Cancelled" : "The bundle was not imported";
       const text = control.signal.aborted ? "What arrived is kept." : error.message;
       finish("failed", title, text, hint, []);

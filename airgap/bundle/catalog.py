@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar, get_args
 from airgap.errors import BundleFormatError, DigestMismatchError, InvalidContentError, SettingsError
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
-from airgap.oci.document import canonical_bytes, parse_object
+from airgap.oci.document import canonical_bytes, check_values, parse_object
 from airgap.oci.reference import Reference, is_registry, is_repository, is_tag
 
 FORMAT_VERSION = 1
@@ -126,8 +126,7 @@ class Catalog:
         Raises:
             BundleFormatError: It is damaged, contradicts itself, or needs a newer airgap.
         """
-        if len(raw) > MAX_SIZE:
-            raise BundleFormatError(f"the catalog has {len(raw)} bytes; more than {MAX_SIZE}")
+        check_size(raw)
         try:
             value = parse_object(raw, what="the catalog")
             check_version(value, what="catalog")
@@ -168,6 +167,20 @@ class Catalog:
     def omissions(self) -> dict[Digest, Omission]:
         """What is left out, by digest."""
         return {omission.descriptor.digest: omission for omission in self.omitted}
+
+
+def check_size(raw: bytes) -> None:
+    """Refuse a catalog that would take too much memory.
+
+    Raises:
+        BundleFormatError: It is too large, or has too many values.
+    """
+    if len(raw) > MAX_SIZE:
+        raise BundleFormatError(f"the catalog has {len(raw)} bytes; more than {MAX_SIZE}")
+    try:
+        check_values(raw, what="the catalog")
+    except InvalidContentError as error:
+        raise BundleFormatError(error.message) from error
 
 
 def check_version(value: Mapping[str, Any], *, what: str) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from airgap.bundle import closure, engines, members
-from airgap.bundle.catalog import MAX_SIZE, Catalog
+from airgap.bundle.catalog import MAX_SIZE, Catalog, check_size
 from airgap.bundle.foreign import DAMAGED, refuse_beginning, refuse_member
 from airgap.bundle.layout import (
     CATALOG_FILE,
@@ -34,6 +34,7 @@ from airgap.errors import (
 )
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest, Hasher
+from airgap.oci.document import check_values
 from airgap.oci.layout import LAYOUT_BYTES, LAYOUT_FILE, blob_path
 from airgap.oci.manifest import MAX_MANIFEST_SIZE, Document, parse_manifest
 
@@ -262,8 +263,11 @@ def check_readable(layout: Layout, documents: Mapping[Digest, Document]) -> None
                 f"{name} has {len(content)} bytes; more than {MAX_SIZE} are refused",
                 origin="bundle",
             )
-    Catalog.parse(catalog.raw)
-    Placement.parse(layout.placement.to_bytes())
+    check_size(catalog.raw)
+    try:
+        check_values(layout.placement.to_bytes(), what="the placement")
+    except InvalidContentError as error:
+        raise BundleFormatError(error.message, origin="bundle") from error
 
 
 def take_header(tape: Tape, name: str, size: int) -> None:

@@ -37,8 +37,7 @@ def parse_object(raw: bytes, *, what: str) -> dict[str, Any]:
         raise InvalidContentError(
             f"{what} is HTML instead of JSON", hint="a proxy or a login page may have answered"
         )
-    if sum(raw.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:
-        raise InvalidContentError(f"{what} has more than {MAX_VALUES} values")
+    check_values(raw, what=what)
     _check_depth(raw, what)
     try:
         value = json.loads(
@@ -56,6 +55,16 @@ def parse_object(raw: bytes, *, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidContentError(f"{what} must be a JSON object")
     return value
+
+
+def check_values(raw: bytes, *, what: str) -> None:
+    """Refuse a document that would take too much memory as objects, by counting its marks.
+
+    Raises:
+        InvalidContentError: It has too many values.
+    """
+    if sum(raw.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:
+        raise InvalidContentError(f"{what} has more than {MAX_VALUES} values")
 
 
 def canonical_bytes(value: dict[str, Any]) -> bytes:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-_MEDIA = frozenset({"media", "mnt", "run", "Volumes"})
+_MEDIA = (("media",), ("mnt",), ("run", "media"), ("Volumes",))
 _TCP_INFO_SIZE = 136
 _TCP_INFO_BYTES = struct.Struct("@QQ")
 _TCP_INFO_OFFSET = 120
@@ -109,8 +109,8 @@ def mount_point(folder: Path) -> Path:
 
 def is_medium(folder: Path) -> bool:
     """Whether a folder lies on a medium that people mount and take away."""
-    place = mount_point(folder)
-    return place != Path("/") and place.parts[1] in _MEDIA
+    parts = mount_point(folder).parts[1:]
+    return any(parts[: len(media)] == media for media in _MEDIA)
 
 
 def takes_size(fd: int, size: int) -> bool:

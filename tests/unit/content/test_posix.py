@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -55,3 +56,25 @@ def test_syncing_and_asking_for_room_work_here(fd, tmp_path):
 def test_room_is_reserved_where_that_is_possible(fd):
     """A reserved file has its size; where it cannot be reserved that is said."""
     assert posix.allocate(fd, 10_000) == (os.fstat(fd).st_size == 10_000)
+
+
+@pytest.mark.parametrize(
+    ("mounted", "folder", "expected"),
+    [
+        ("/media/me/STICK", "/media/me/STICK/a/b", True),
+        ("/run/media/me/STICK", "/run/media/me/STICK", True),
+        ("/mnt", "/mnt/images", True),
+        ("/Volumes/STICK", "/Volumes/STICK", True),
+        ("/", "/media/me/a-folder", False),
+        ("/", "/", False),
+        ("/run/user/1000", "/run/user/1000/a", False),
+        ("/home", "/home/me/media", False),
+    ],
+)
+def test_a_medium_is_what_is_mounted_where_people_mount_things(
+    monkeypatch, mounted, folder, expected
+):
+    """A folder of the system itself, or in its memory, is nothing to be taken out."""
+    monkeypatch.setattr(posix.os.path, "ismount", lambda place: str(place) in ("/", mounted))
+    monkeypatch.setattr(posix.Path, "resolve", lambda place: place)
+    assert posix.is_medium(Path(folder)) is expected

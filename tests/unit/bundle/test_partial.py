@@ -13,7 +13,7 @@ from airgap.bundle.journal import Holdings, Journal
 from airgap.bundle.partial import PartialFile
 from airgap.bundle.placement import Extent
 from airgap.bundle.sync import Syncer
-from airgap.errors import ConflictError, SettingsError, StorageError
+from airgap.errors import ConflictError, SettingsError, StorageError, StorageFullError
 from airgap.oci.digest import Digest
 
 
@@ -95,6 +95,40 @@ def test_link_in_the_way(tmp_path: Path) -> None:
     with pytest.raises(StorageError):
         PartialFile(tmp_path / "x.tar", overwrite=False)
     assert (tmp_path / "precious").read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.EFBIG, errno.EOVERFLOW])
+def test_larger_than_the_file_system_takes(file: PartialFile, monkeypatch, code: int) -> None:
+    """Where files end at 4 GiB (FAT), a larger bundle is refused before its first byte."""
+    real = os.lseek
+
+    def seek(fd: int, offset: int, how: int) -> int:
+        if offset >= 1 << 32:
+            raise OSError(code, "too large")
+        return real(fd, offset, how)
+
+    monkeypatch.setattr("airgap.content.posix.os.lseek", seek)
+    monkeypatch.setattr("airgap.content.posix.free_bytes", lambda _: 1 << 40)
+    with pytest.raises(StorageError) as caught:
+        file.reserve(1 << 32)
+    assert caught.value.exit_code == 30
+    assert caught.value.hint == "the file system does not take files of this size"
+    assert file.size == 0
+
+
+@pytest.mark.parametrize(("free", "fits"), [(9_999, False), (10_000, True)])
+def test_room_for_what_is_missing(file: PartialFile, monkeypatch, free: int, fits: bool) -> None:
+    """What the file takes already needs no room again; one byte too little is refused."""
+    file.write(os.urandom(8192), 0)
+    file.sync()
+    taken = file.path.stat().st_blocks * 512
+    monkeypatch.setattr("airgap.content.posix.free_bytes", lambda _: free)
+    if fits:
+        file.reserve(taken + 10_000)
+        return
+    with pytest.raises(StorageFullError, match=r"10\.0 kB more, and 10\.0 kB are free"):
+        file.reserve(taken + 10_000)
+    assert file.size == 8192
 
 
 def test_slow_reservation_is_given_up(file: PartialFile, monkeypatch) -> None:

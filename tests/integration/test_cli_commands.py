@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -284,6 +285,24 @@ def test_quiet_says_nothing_and_verbose_says_each_item(
     assert (done.code, done.out, done.err) == (0, "", "")
     done = airgap("export", "images", reference, "-o", tmp_path / "2.tar", "--verbose")
     assert done.err.count(" copied") == 10
+
+
+def test_an_export_to_a_medium_ends_with_leave_to_take_it_out(
+    source: EmbeddedRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only there, and as the last word: by then everything is synced."""
+    arguments = ("export", "images", f"{source.host}/charts/demo:1.2.3", "--overwrite")
+    assert "safe" not in airgap(*arguments, "-o", tmp_path / "b.tar").out
+    monkeypatch.setattr("airgap.content.posix.is_medium", lambda _: True)
+    done = airgap(*arguments, "-o", tmp_path / "b.tar")
+    assert done.out.splitlines()[-1] == "synced; safe to remove"
+
+
+def test_a_check_says_how_fast_it_read(bundle: Path) -> None:
+    """A sound bundle is called whole, with all of its bytes and their rate."""
+    done = airgap("verify", "bundle", bundle)
+    assert f"{bundle}: whole; 2 images, " in done.out
+    assert re.search(r"\nchecked [0-9.]+ kB in [0-9.]+ s \([0-9.]+ [kM]?B/s\)\n", done.out)
 
 
 def test_every_finding_of_a_check_is_listed(bundle: Path) -> None:

@@ -129,7 +129,8 @@ class DataDepot(StoredDepot):
         """Write what is left, and let go of the folder."""
         try:
             self.metadata.close()
-            remove_file(self.root / "unclean")
+            if not self.metadata.writer.has_failed:
+                remove_file(self.root / "unclean")
         finally:
             self.pool.close()
 

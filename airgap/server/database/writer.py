@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -44,9 +45,14 @@ class Writer:
 
     Args:
         database: Where.
+
+    Attributes:
+        has_failed: Whether the database ever could not be written, so that files may be without
+            their rows.
     """
 
     def __init__(self, database: Database) -> None:
+        self.has_failed = False
         self._database = database
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -136,6 +142,7 @@ class Writer:
                     if self._do(job, connection):
                         done.append(job)
         except BaseException as error:
+            self.has_failed = True
             for job in group:
                 if not job.future.done():
                     job.future.set_exception(error)
@@ -150,14 +157,32 @@ class Writer:
             with connection.begin_nested():
                 job.result = job.work(connection)
         except DBAPIError as error:
-            if error.connection_invalidated:
-                raise
-            job.future.set_exception(database_error(error, self._database.name))
+            self.has_failed = True
+            first = _first_of(error)
+            if error.connection_invalidated or not self._is_in_transaction(connection):
+                # SQLite takes everything back when the disk is full: all of the group failed
+                raise first from None
+            job.future.set_exception(database_error(first, self._database.name))
             return False
         except Exception as error:  # noqa: BLE001 (it is raised where the work was handed in)
             job.future.set_exception(error)
             return False
         return True
+
+    def _is_in_transaction(self, connection: Connection) -> bool:
+        raw: object = connection.connection.dbapi_connection
+        return raw.in_transaction if isinstance(raw, sqlite3.Connection) else True
+
+
+def _first_of(error: DBAPIError) -> DBAPIError:
+    """What went wrong first: where a savepoint is gone as well, its own error hides that."""
+    first: DBAPIError = error
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, DBAPIError):
+            first = seen
+        seen = seen.__context__
+    return first
 
 
 def _log_failure(future: Future[object]) -> None:

@@ -131,6 +131,50 @@ def test_a_commit_that_fails_is_acknowledged_to_nobody(writer, database):
     assert names(database) == ["b"]
 
 
+def test_a_full_disk_is_acknowledged_to_nobody_of_the_group(writer, database):
+    """SQLite takes the whole transaction back, and what comes later in it is not half written."""
+    with database.reading.connect() as connection:
+        size = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def limit(connection):
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {size}")
+
+    def slow(connection):
+        begun.set()
+        assert go_on.wait(20)
+
+    def large(connection):
+        for number in range(2000):
+            add(f"large-{number}-{'x' * 200}")(connection)
+
+    writer.run(limit)
+    results = []
+
+    def run(work):
+        try:
+            results.append(writer.run(work))
+        except StorageFullError:
+            results.append("full")
+
+    threads = [threading.Thread(target=run, args=(w,)) for w in (slow, add("a"), large, add("b"))]
+    threads[0].start()
+    assert begun.wait(20)
+    for number, thread in enumerate(threads[1:], 1):
+        thread.start()
+        while writer._jobs.qsize() < number:
+            threading.Event().wait(0.001)
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert results[0] is None
+    assert results[1:] == ["full"] * 3
+    assert names(database) == []
+    assert writer.has_failed
+    writer.run(add("small"))
+    assert names(database) == ["small"]
+
+
 def test_what_nobody_waits_for_goes_with_the_next(writer, database, commits):
     """It costs no transaction of its own, and is there when the writer ends at the latest."""
     writer.later(add("later"))

@@ -22,6 +22,7 @@ from airgap.cli.trust import plain_lines, trust_lines
 from airgap.errors import SettingsError
 from airgap.run import Run
 from airgap.run.events import Notice
+from airgap.server.certificates import SelfSigned
 from airgap.server.run import resolve, serve
 
 COMMAND = "serve"
@@ -66,6 +67,16 @@ class ServeResult:
     has_users: bool
     certificate_authority: str | None
     fingerprint: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrustResult:
+    """What clients have to trust, for JSON (docs/json-output.md)."""
+
+    host: str
+    certificate_authority: str
+    fingerprint: str
+    expires: str
 
 
 @click.command("serve")
@@ -130,8 +141,9 @@ def serve_registry(invocation: Invocation, **flags: Unpack[ServeFlags]) -> None:
     options = _options(session, flags)
     if flags["print_trust"]:
         host, trusted = options.trusted()
+        trust = TrustResult(host, str(trusted.authority), trusted.fingerprint, _day(trusted))
         lines = trust_lines(host, trusted.authority, trusted.fingerprint)
-        invocation.show_result(COMMAND, trusted, lambda: lines)
+        invocation.show_result(f"{COMMAND} --print-trust", trust, lambda: lines)
         return
     with ExitStack() as stack:
         run = stack.enter_context(session.run())
@@ -196,6 +208,10 @@ def _address(text: str) -> tuple[str, int]:
             f"--listen {text[:200]!r} is not HOST:PORT", hint="127.0.0.1:5000, 0.0.0.0:443, [::]:0"
         )
     return host, int(port)
+
+
+def _day(trusted: SelfSigned) -> str:
+    return trusted.expires.date().isoformat()
 
 
 def _result(serving: Serving, port: int) -> ServeResult:

@@ -17,6 +17,7 @@ from airgap.cli.inspect_bundle import InspectResult
 from airgap.cli.jsonlines import JsonSink, encode, error_line, event_line, type_name
 from airgap.cli.login import LoginResult, LogoutResult
 from airgap.cli.output import Output
+from airgap.cli.serve import ServeResult, TrustResult
 from airgap.cli.user import UserListResult, UserResult
 from airgap.cli.verify_bundle import VerifyResult
 from airgap.errors import AirgapError, DigestMismatchError, ExitCode, PartialError
@@ -41,6 +42,8 @@ RESULTS = {
     "user list": UserListResult,
     "access show": AccessResult,
     "access check": CheckResult,
+    "serve": ServeResult,
+    "serve --print-trust": TrustResult,
 }
 BLOB = Descriptor("a/b", Digest("sha256", "0" * 64), 10, Platform("linux", "arm64", "v8"))
 

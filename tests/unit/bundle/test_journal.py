@@ -52,6 +52,15 @@ def test_what_is_recorded_is_read(journal: Journal, path: Path) -> None:
     assert found.begun == {blob(3).digest: blob(3, 9)}
 
 
+def test_is_durable_before_it_has_its_name(path: Path, monkeypatch) -> None:
+    """A crash while the journal is written anew leaves the old one or the new one, whole."""
+    steps: list[str] = []
+    monkeypatch.setattr("airgap.bundle.journal.sync_data", lambda _: steps.append("sync"))
+    monkeypatch.setattr("airgap.bundle.journal.move_file", lambda *_: steps.append("move"))
+    Journal(path, 4711, Holdings()).close()
+    assert steps == ["sync", "move"]
+
+
 def test_verified_ends_a_beginning(journal: Journal, path: Path) -> None:
     """A blob that is verified is not begun any more, whatever is said of its beginning later."""
     journal.add_synced(0, [blob(1, 4)])

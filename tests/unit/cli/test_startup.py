@@ -23,7 +23,11 @@ OWN = {
     "airgap.cli.invocation", "airgap.cli.lazy", "airgap.cli.output", "airgap.cli.tree",
     "airgap.cli.visible", "airgap.wording",
 }  # fmt: skip
-HEAVY = ("urllib3", "ssl", "http", "tqdm", "aiohttp", "asyncio", "sqlite3", "email")
+SERVER = (
+    "aiohttp", "asyncio", "bcrypt", "cryptography", "jinja2", "jwt", "prometheus_client",
+    "sqlalchemy", "sqlite3",
+)  # fmt: skip
+HEAVY = ("urllib3", "ssl", "http", "tqdm", "email", *SERVER)
 
 
 def loaded(*arguments: str) -> tuple[int, str, set[str]]:
@@ -63,7 +67,7 @@ def test_network_commands_load_no_bars_and_no_server() -> None:
     """An export that is not on a terminal loads neither tqdm nor the embedded registry."""
     code, _, modules = loaded("export", "images", "NO", "-o", "x")
     assert code == 2
-    assert {name.partition(".")[0] for name in modules}.isdisjoint(("tqdm", "aiohttp", "asyncio"))
+    assert {name.partition(".")[0] for name in modules}.isdisjoint(("tqdm", *SERVER))
     assert not any(name.startswith("airgap.server") for name in modules)
 
 

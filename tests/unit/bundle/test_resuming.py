@@ -12,6 +12,7 @@ from airgap.bundle.journal import MAGIC
 from airgap.bundle.writer import BundleWriter
 from airgap.errors import (
     CancelledError,
+    DigestMismatchError,
     IncompleteBundleError,
     SizeMismatchError,
     UnavailableError,
@@ -155,6 +156,57 @@ class TestGoingOn:
             assert asked == [19_000, 0]
             put(writer, made.layout, made.contents)
             writer.finish()
+        assert target.read_bytes() == made.data
+
+    def test_wrong_beginning_and_wrong_source(self, target: Path, made: MadeBundle) -> None:
+        """Where the source is wrong, too, nothing is kept; what it has too much of is seen once."""
+        descriptor = big(made)
+        for data, error, offsets in (
+            (b"wrong" + BIG[5:], DigestMismatchError, [19_000, 0]),
+            (BIG + b"more", SizeMismatchError, [19_000]),
+        ):
+            with opened(target) as writer:
+                writer.begin(made.layout)
+                with pytest.raises(UnavailableError):
+                    with writer.ingest(descriptor) as ingest:
+                        ingest.receive(broken_off(b"x" + BIG[1:], 20_000))
+            asked: list[int] = []
+            with opened(target) as writer:
+                writer.begin(made.layout)
+                with pytest.raises(error), writer.ingest(descriptor) as ingest:
+                    ingest.receive(opener(data, opened=asked))
+                assert asked == offsets
+            with opened(target) as writer:
+                writer.begin(made.layout)
+                with writer.ingest(descriptor) as ingest:
+                    assert ingest.offset == 0
+
+    def test_cancelled_while_hashing(self, target: Path, made: MadeBundle) -> None:
+        """What is there is hashed only as long as the run goes on, and is kept."""
+        run, asked = Run(), list[int]()
+        with opened(target) as writer:
+            writer.begin(made.layout)
+            with writer.ingest(big(made)) as ingest:
+                ingest.receive(opener(BIG))
+        with opened(target, run=run) as writer:
+            writer.begin(made.layout)
+            run.cancel.cancel()
+            with pytest.raises(CancelledError), writer.ingest(big(made)) as ingest:
+                ingest.receive(opener(BIG, opened=asked))
+            assert asked == []
+            assert ingest.offset == len(BIG)
+
+    def test_whole_and_damaged(self, target: Path, made: MadeBundle) -> None:
+        """A blob that was whole and was damaged before it was committed is fetched again."""
+        extent = next(e for e in made.layout.blobs if e.digest == big(made).digest)
+        with opened(target) as writer:
+            writer.begin(made.layout)
+            with writer.ingest(big(made)) as ingest:
+                ingest.receive(opener(BIG))
+        with partial(target).open("r+b") as file:
+            file.seek(extent.end - 3)
+            file.write(b"bad")
+        assert write(target, made) == sum(map(len, made.contents.values()))
         assert target.read_bytes() == made.data
 
     def test_whole_but_not_committed(self, target: Path, made: MadeBundle) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,15 @@ def test_dropped_and_verified_again(journal: Journal, path: Path) -> None:
     assert replayed(path).durable == {blob(1).digest}
 
 
+def test_dropped_before_a_sync(journal: Journal, path: Path) -> None:
+    """A sync makes nothing durable that was dropped before it."""
+    journal.add_verified(blob(1))
+    journal.add_verified(blob(2))
+    journal.drop([blob(1).digest])
+    journal.add_synced(journal.mark)
+    assert replayed(path).durable == journal.holdings.durable == {blob(2).digest}
+
+
 def test_torn_anywhere(journal: Journal, path: Path) -> None:
     """A journal that is cut at any byte says what the whole records before the cut say."""
     states = []
@@ -107,13 +117,14 @@ def test_flipped_anywhere(journal: Journal, path: Path) -> None:
     """A bit that is wrong anywhere is noticed: what is read is true of some earlier moment."""
     seen = [replayed(path)]
     for number in range(4):
+        mark = journal.mark  # so that the blob that comes now is never durable
         journal.add_verified(blob(number))
         seen.append(replayed(path))
-        journal.add_synced(journal.mark)
+        journal.add_synced(mark)
         seen.append(replayed(path))
     data = path.read_bytes()
-    for at in range(len(data)):
-        path.write_bytes(data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :])
+    for at, bit in itertools.product(range(len(data)), range(8)):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :])
         found = read_journal(path)
         assert found is None or found[0] in seen
 

@@ -57,7 +57,7 @@ def rows_table(rows: Sequence[Row]) -> list[str]:
     """The table of requirements."""
     said = {True: "yes", False: "**no**", None: "not measured"}
     return table(
-        ("requirement", "measured", "at most", "holds"),
+        ("requirement", "measured", "limit", "holds"),
         [(row.work, row.measured, row.limit, said[row.holds]) for row in rows],
     )
 

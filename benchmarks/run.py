@@ -10,7 +10,7 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks import memory, product, report, speed, startup, tiny
+from benchmarks import memory, product, registry, report, speed, startup, tiny
 from benchmarks.measure import Bench
 from benchmarks.options import Options
 from benchmarks.peers import installed, version_of
@@ -22,6 +22,7 @@ PARTS: dict[str, Callable[[Options], report.Section]] = {
     "tiny": tiny.section,
     "memory": memory.section,
     "startup": startup.section,
+    "registry": registry.section,
 }
 
 

@@ -156,7 +156,12 @@ class SignedIn:
 
     def is_refused(self, *arguments: object) -> bool:
         """Whether a command fails because of what the user may do."""
-        done = self.tool.attempt(*arguments)
-        said = f"{done.out}\n{done.err}".lower()
-        words = ("unauthorized", "denied", "authentication required", "no basic auth", "401", "403")
-        return done.code != 0 and any(word in said for word in words)
+        return is_refused(self.tool, *arguments)
+
+
+def is_refused(tool: Program, *arguments: object) -> bool:
+    """Whether a command fails because of what the user may do."""
+    done = tool.attempt(*arguments)
+    said = f"{done.out}\n{done.err}".lower()
+    words = ("unauthorized", "denied", "authentication required", "no basic auth", "401", "403")
+    return done.code != 0 and any(word in said for word in words)

@@ -13,6 +13,7 @@ from typing import BinaryIO
 from aiohttp import web
 
 from airgap.content.depot import FileBacked, FileStamp, Repository
+from airgap.content.posix import read_at
 from airgap.content.store import Chunks
 from airgap.errors import AirgapError, ContentNotFoundError, IntegrityError
 from airgap.oci.descriptor import Descriptor
@@ -23,6 +24,8 @@ from airgap.server.errors import blob_unknown, unsupported
 from airgap.server.exchange import Exchange, answer
 from airgap.server.ranges import Multipart, Span, requested_spans
 
+TLS_CHUNK = 1 << 17
+"""How many bytes of a file are read at a time where they are encrypted here."""
 LAST_BYTES = 1 << 16
 """How many bytes are held back until it is sure that their file is still the same."""
 
@@ -173,9 +176,26 @@ class _Sending:
     async def _send_file(
         self, file: BinaryIO, transport: asyncio.Transport, start: int, size: int
     ) -> None:
+        if transport.get_extra_info("sslcontext") is not None:
+            await self._send_read(file, start, size)
+            return
         loop = asyncio.get_running_loop()
         if await loop.sendfile(transport, file, start, size) != size:
             raise self._too_short()
+
+    async def _send_read(self, file: BinaryIO, start: int, size: int) -> None:
+        """Send by reading, where TLS keeps the system from sending the file by itself.
+
+        asyncio's own way of doing that takes 16 KiB at a time and was ten times as slow.
+        """
+        while size:
+            wanted = min(size, TLS_CHUNK)
+            chunk = await asyncio.to_thread(read_at, file.fileno(), wanted, start)
+            if not chunk:
+                raise self._too_short()
+            await self._response.write(chunk)
+            start += len(chunk)
+            size -= len(chunk)
 
     async def _send_chunks(self, span: Span) -> None:
         left = span.size

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import ssl
 import time
+from asyncio import sslproto
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from airgap.errors import SettingsError
 
 CHECK_SECONDS = 1.0
 """How often the files are looked at, at most."""
+
+READ_BUFFER = 64 << 10
+"""How much of what a client sends is decrypted at once. asyncio sets four times that aside for
+each connection, which is more than half of the memory of a server with many clients."""
 
 _Stamp = tuple[tuple[int, int, int], ...]
 _log = logging.getLogger(__name__)
@@ -46,6 +51,7 @@ class ServerTls:
         self.context = self._current = _load(certificate, key)
         self._checked = self._now()
         self.context.sni_callback = self._choose
+        sslproto.SSLProtocol.max_size = READ_BUFFER
 
     def _choose(
         self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, context: ssl.SSLContext

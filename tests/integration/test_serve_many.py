@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import selectors
 import socket
+import ssl
 import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -20,6 +22,9 @@ RATE = 1_000_000 if IS_SOAK else 400_000
 SIZE = 20_000_000 if IS_SOAK else 3_000_000
 BLOB = os.urandom(SIZE)
 DIGEST = Digest.of(BLOB)
+REQUEST = (
+    f"GET /v2/a/blobs/{DIGEST} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+)
 
 
 def push(server: ServedProcess) -> None:
@@ -29,7 +34,6 @@ def push(server: ServedProcess) -> None:
 
 def pull_slowly(server: ServedProcess, count: int, rate: int) -> list[int]:
     """Let so many clients pull the blob, each so many bytes a second, and say what each got."""
-    request = f"GET /v2/a/blobs/{DIGEST} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     got = [0] * count
     clients: list[socket.socket] = []
     with selectors.DefaultSelector() as selector:
@@ -38,7 +42,7 @@ def pull_slowly(server: ServedProcess, count: int, rate: int) -> list[int]:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
             client.settimeout(60)
             client.connect(("127.0.0.1", server.port))
-            client.sendall(request.encode())
+            client.sendall(REQUEST)
             client.setblocking(False)
             selector.register(client, selectors.EVENT_READ, number)
             clients.append(client)
@@ -72,6 +76,31 @@ def test_five_hundred_slow_clients_are_served_in_little_memory(tmp_path):
         got = pull_slowly(server, CLIENTS, RATE)
         assert min(got) >= SIZE
         assert max(got) < SIZE + 2000, "headers and the body, no more"
+        assert server.memory < MEMORY
+
+
+def test_five_hundred_clients_wait_with_tls_in_little_memory(tmp_path):
+    """500 clients whose TLS connections all have an answer under way fit into 200 MiB as well."""
+    with served("--data", tmp_path / "data", "--tls-self-signed") as server, ExitStack() as stack:
+        context = ssl.create_default_context(cafile=server.result["certificate_authority"])
+        clients = []
+        for number in range(CLIENTS):
+            client = stack.enter_context(server.connect(60))
+            client = stack.enter_context(context.wrap_socket(client, server_hostname="127.0.0.1"))
+            if not number:
+                head = (
+                    f"POST /v2/a/blobs/uploads/?digest={DIGEST} HTTP/1.1\r\nHost: localhost\r\n"
+                    f"Content-Length: {SIZE}\r\n\r\n"
+                )
+                client.sendall(head.encode() + BLOB)
+                assert client.recv(65536).startswith(b"HTTP/1.1 201 ")
+            client.sendall(REQUEST)
+            clients.append(client)
+        got = [0] * CLIENTS
+        for number, client in enumerate(clients):
+            while part := client.recv(65536):
+                got[number] += len(part)
+        assert min(got) >= SIZE
         assert server.memory < MEMORY
 
 

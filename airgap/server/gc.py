@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -140,53 +141,55 @@ def _pretend(depot: DataDepot, cutoffs: Cutoffs) -> GarbageReport:
 
 
 def _collect(depot: DataDepot, cutoffs: Cutoffs, cancel: CancelToken) -> GarbageReport:
-    def step(sweep: Callable[[Connection, Cutoffs], int]) -> int:
+    manifests = links = blobs = size = 0
+    while found := _doomed(depot, cutoffs):
         cancel.check()
-
-        def work(connection: Connection) -> int:
-            # in the same transaction, so that nothing that was asked for before is missed
-            depot.metadata.recency.flush(connection)
-            return sweep(connection, cutoffs)
-
-        return depot.metadata.writer.run(work)
-
-    manifests = sum(iter(lambda: _delete_some(depot, cutoffs, cancel), 0))
-    links = step(garbage.sweep_links)
-    blobs = size = 0
-    for batch in _batches(depot, cutoffs):
+        sweep = partial(garbage.sweep_manifests, cutoffs=cutoffs)
+        deleted = _among_free(depot, found, sweep, default=0)
+        if not deleted:
+            break  # somebody looks at all that is left
+        manifests += deleted
+    for batch in _batches(depot, partial(garbage.unneeded_links, cutoffs=cutoffs)):
+        cancel.check()
+        sweep = partial(garbage.sweep_links, cutoffs=cutoffs)
+        links += _among_free(depot, batch, sweep, default=0)
+    for batch in _batches(depot, partial(garbage.unneeded_blobs, cutoffs=cutoffs)):
         cancel.check()
         freed = _remove(depot, cutoffs, batch)
         blobs, size = blobs + len(freed), size + sum(freed)
-    repositories = step(garbage.sweep_repositories)
+    repositories = depot.metadata.writer.run(partial(garbage.sweep_repositories, cutoffs=cutoffs))
     before = depot.now() - STALE_SECONDS
     uploads, upload_size = drop_stale(depot.pool, before, frees=depot.sessions.forget_idle)
     return GarbageReport(manifests, links, blobs, size, uploads, upload_size, repositories)
 
 
-def _delete_some(depot: DataDepot, cutoffs: Cutoffs, cancel: CancelToken) -> int:
-    """Delete some manifests that nobody looks at right now."""
-    cancel.check()
+def _doomed(depot: DataDepot, cutoffs: Cutoffs) -> list[str]:
     database = depot.metadata.database
     with database_errors(database.name), database.reading.connect() as connection:
-        found = garbage.doomed_manifests(connection, cutoffs)
-    with depot.sessions.holds.take([Digest.parse(text) for text in found]) as taken:
-
-        def work(connection: Connection) -> int:
-            depot.metadata.recency.flush(connection)
-            return garbage.sweep_manifests(connection, cutoffs, [str(digest) for digest in taken])
-
-        return depot.metadata.writer.run(work) if taken else 0
+        return garbage.doomed_manifests(connection, cutoffs)
 
 
-def _batches(depot: DataDepot, cutoffs: Cutoffs) -> Iterator[list[str]]:
+def _batches(depot: DataDepot, find: Callable[..., list[str]]) -> Iterator[list[str]]:
     database, after = depot.metadata.database, ""
     while True:
         with database_errors(database.name), database.reading.connect() as connection:
-            batch = garbage.unneeded_blobs(connection, cutoffs, after=after, limit=garbage.BATCH)
+            batch = find(connection, after=after, limit=garbage.BATCH)
         if not batch:
             return
         yield batch
         after = batch[-1]
+
+
+def _among_free(depot: DataDepot, digests: list[str], sweep: Callable[..., T], *, default: T) -> T:
+    """Sweep among those that nobody holds, and let nobody begin to until that is committed."""
+    with depot.sessions.holds.take([Digest.parse(text) for text in digests]) as taken:
+
+        def work(connection: Connection) -> T:
+            # in the same transaction, so that nothing that was asked for before is missed
+            depot.metadata.recency.flush(connection)
+            return sweep(connection, among=[str(digest) for digest in taken])
+
+        return depot.metadata.writer.run(work) if taken else default
 
 
 def _remove(depot: DataDepot, cutoffs: Cutoffs, batch: list[str]) -> list[int]:

@@ -17,7 +17,7 @@ from airgap.errors import (
     UnavailableError,
 )
 from airgap.run.cancel import CancelToken
-from airgap.server import control, orders
+from airgap.server import control, gc, orders
 from airgap.server.control import ControlServer, ask_server, hold_server
 from airgap.server.database.check import check_storage
 from airgap.server.database.recency import REFRESH_SECONDS
@@ -56,12 +56,14 @@ class _EagerClock(Clock):
         return self.now
 
 
-def test_a_push_that_races_with_collection_loses_nothing(root):
+def test_a_push_that_races_with_collection_loses_nothing(root, monkeypatch):
     """However old everything seems, what was acknowledged as a whole image is there in the end.
 
     The clock runs so fast that blobs are garbage a moment after they came: pushes are refused
     then, never half done.
     """
+    # how long partial files lie still is told by the time of the file system, which is the real one
+    monkeypatch.setattr(gc, "STALE_SECONDS", 1e12)
     depot, stop = opened(root, _EagerClock()), threading.Event()
     acknowledged: dict[str, builders.Content] = {}
     refused, errors = [], []

@@ -81,14 +81,29 @@ def sweep_manifests(
     return count
 
 
-def sweep_links(connection: Connection, cutoffs: Cutoffs) -> int:
-    """Take back links to blobs that no manifest of the repository names."""
-    named = exists().where(
-        EDGES.c.repository == LINKS.c.repository, EDGES.c.child == LINKS.c.digest
-    )
-    old = exists().where(BLOBS.c.digest == LINKS.c.digest, BLOBS.c.used_at < cutoffs.used)
-    unneeded = and_(LINKS.c.linked_at < cutoffs.used, old, not_(named))
-    return connection.execute(delete(LINKS).where(unneeded)).rowcount
+def unneeded_links(
+    connection: Connection, cutoffs: Cutoffs, *, after: str, limit: int
+) -> list[str]:
+    """The first digests after one that some repository links and does not need."""
+    digest = LINKS.c.digest
+    query = select(digest).distinct().where(_is_unneeded_link(cutoffs), digest > after)
+    return list(connection.scalars(query.order_by(digest).limit(limit)))
+
+
+def sweep_links(
+    connection: Connection, cutoffs: Cutoffs, among: Collection[str] | None = None
+) -> int:
+    """Take back links to blobs that no manifest of the repository names.
+
+    Args:
+        connection: Where.
+        cutoffs: What is old enough.
+        among: Only links to one of these digests.
+    """
+    statement = delete(LINKS).where(_is_unneeded_link(cutoffs))
+    if among is not None:
+        statement = statement.where(LINKS.c.digest.in_(among))
+    return connection.execute(statement).rowcount
 
 
 def unneeded_blobs(
@@ -121,6 +136,14 @@ def sweep_repositories(connection: Connection, cutoffs: Cutoffs) -> int:
     is_used = or_(*(exists().where(t.c.repository == name) for t in (LINKS, MANIFESTS, TAGS)))
     statement = delete(REPOSITORIES).where(REPOSITORIES.c.created_at < cutoffs.used, not_(is_used))
     return connection.execute(statement).rowcount
+
+
+def _is_unneeded_link(cutoffs: Cutoffs) -> ColumnElement[bool]:
+    named = exists().where(
+        EDGES.c.repository == LINKS.c.repository, EDGES.c.child == LINKS.c.digest
+    )
+    old = exists().where(BLOBS.c.digest == LINKS.c.digest, BLOBS.c.used_at < cutoffs.used)
+    return and_(LINKS.c.linked_at < cutoffs.used, old, not_(named))
 
 
 def _is_unneeded(cutoffs: Cutoffs) -> ColumnElement[bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from sqlalchemy import Connection, Select, delete, select
+from sqlalchemy import Connection, Executable, Select, delete, select
 
 from airgap.content.pool import refuse_missing
 from airgap.oci.descriptor import Descriptor
@@ -13,6 +13,7 @@ from airgap.oci.digest import Digest
 from airgap.server.database import deletion
 from airgap.server.database.engine import Database
 from airgap.server.database.errors import database_errors
+from airgap.server.database.recall import Recall
 from airgap.server.database.recency import Recency
 from airgap.server.database.rows import (
     ENTRY,
@@ -44,6 +45,8 @@ class DatabaseMetadata:
         self.database = database
         self.writer = Writer(database)
         self.recency = Recency(self.writer, now)
+        self._entries: Recall[Descriptor] = Recall(self.writer)
+        self._links: Recall[bool] = Recall(self.writer)
         self._now = now
 
     # -- repositories ------------------------------------------------------------------------
@@ -86,12 +89,18 @@ class DatabaseMetadata:
             link = {"repository": repository, "digest": str(digest), "linked_at": now}
             insert_new(connection, LINKS, [link])
 
-        self.writer.run(work)
+        self.writer.run(work, only_adds=True)
 
     def has_blob(self, repository: str, digest: Digest, /) -> bool:
         """Whether a blob is reachable through a repository."""
-        query = select(LINKS.c.digest).filter_by(repository=repository, digest=str(digest))
-        return bool(self._column(query))
+        text, generation = str(digest), self._links.generation
+        if self._links.find(repository, text):
+            return True
+        query = select(LINKS.c.digest).filter_by(repository=repository, digest=text)
+        is_linked = bool(self._column(query))
+        if is_linked:
+            self._links.keep(repository, text, is_linked, generation)
+        return is_linked
 
     def unlink_blob(self, repository: str, digest: Digest, /) -> bool:
         """Take a link back; False when there was none."""
@@ -140,25 +149,23 @@ class DatabaseMetadata:
 
     def manifest(self, repository: str, digest: Digest, /) -> Descriptor | None:
         """The entry of a manifest."""
-        query = select(*ENTRY).filter_by(repository=repository, digest=str(digest))
-        with database_errors(self.database.name), self.database.reading.connect() as connection:
-            row = connection.execute(query).first()
-        return entry_of(row) if row else None
+        text = str(digest)
+        query = select(*ENTRY).where(
+            MANIFESTS.c.repository == repository, MANIFESTS.c.digest == text
+        )
+        return self._entry(repository, text, query)
 
     def tagged(self, repository: str, tag: str, /) -> Descriptor | None:
         """The entry of the manifest that a tag names."""
+        named = (TAGS.c.repository == MANIFESTS.c.repository) & (
+            TAGS.c.digest == MANIFESTS.c.digest
+        )
         query = (
             select(*ENTRY)
-            .join(
-                TAGS,
-                (TAGS.c.repository == MANIFESTS.c.repository)
-                & (TAGS.c.digest == MANIFESTS.c.digest),
-            )
+            .join(TAGS, named)
             .where(TAGS.c.repository == repository, TAGS.c.name == tag)
         )
-        with database_errors(self.database.name), self.database.reading.connect() as connection:
-            row = connection.execute(query).first()
-        return entry_of(row) if row else None
+        return self._entry(repository, tag, query)
 
     def delete_manifest(self, repository: str, digest: Digest, /) -> bool:
         """Forget a manifest and the tags that name it; False when it was not there."""
@@ -198,6 +205,19 @@ class DatabaseMetadata:
         self.database.close()
 
     # -- parts -------------------------------------------------------------------------------
+
+    def _entry(self, repository: str, reference: str, query: Executable) -> Descriptor | None:
+        known = self._entries.find(repository, reference)
+        if known is not None:
+            return known
+        generation = self._entries.generation
+        with database_errors(self.database.name), self.database.reading.connect() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            return None
+        entry = entry_of(row)
+        self._entries.keep(repository, reference, entry, generation)
+        return entry
 
     def _column(self, query: Select[tuple[str]]) -> list[str]:
         with database_errors(self.database.name), self.database.reading.connect() as connection:

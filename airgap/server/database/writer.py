@@ -33,8 +33,9 @@ _log = logging.getLogger(__name__)
 
 
 class _Job:
-    def __init__(self, work: Work[Any], *, is_later: bool = False) -> None:
+    def __init__(self, work: Work[Any], *, is_later: bool = False, only_adds: bool = False) -> None:
         self.work = work
+        self.changes = not (is_later or only_adds)
         self.is_later = is_later
         self.future: Future[Any] = Future()
         self.result: Any = None
@@ -47,11 +48,14 @@ class Writer:
         database: Where.
 
     Attributes:
+        generation: Changes with every commit that may change or take away what was there, before
+            anybody hears of it.
         has_failed: Whether the database ever could not be written, so that files may be without
             their rows.
     """
 
     def __init__(self, database: Database) -> None:
+        self.generation = 0
         self.has_failed = False
         self._database = database
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -60,17 +64,18 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="airgap-database", daemon=True)
         self._thread.start()
 
-    def run(self, work: Work[T]) -> T:
+    def run(self, work: Work[T], *, only_adds: bool = False) -> T:
         """Do work and return what it gives once that is committed.
 
         Args:
             work: Gets a connection; it is all or nothing by itself.
+            only_adds: Whether everything that was there before is there afterwards, unchanged.
 
         Raises:
             AirgapError: What it raises; nothing of it is kept.
             StorageError: The database failed.
         """
-        return self._put(work).result()
+        return self._put(work, only_adds=only_adds).result()
 
     def later(self, work: Work[object]) -> None:
         """Do work within seconds, together with other work if there is some.
@@ -92,8 +97,8 @@ class Writer:
             self._jobs.put(None)
         self._thread.join()
 
-    def _put(self, work: Work[T]) -> Future[T]:
-        job = _Job(work)
+    def _put(self, work: Work[T], *, only_adds: bool) -> Future[T]:
+        job = _Job(work, only_adds=only_adds)
         with self._lock:
             if self._is_closed:
                 raise StorageError(f"{self._database.name} is closed")
@@ -143,12 +148,15 @@ class Writer:
                         done.append(job)
         except BaseException as error:
             self.has_failed = True
+            self.generation += 1  # nobody knows how far a commit came that failed
             for job in group:
                 if not job.future.done():
                     job.future.set_exception(error)
             if not isinstance(error, Exception):
                 raise
             return
+        if any(job.changes for job in done):
+            self.generation += 1
         for job in done:
             job.future.set_result(job.result)
 

@@ -160,3 +160,79 @@ def test_many_bundles_are_listed_in_pages(depot, monkeypatch):
     for number in range(7):
         depot.note_arrival(Arrival(Digest.of(b"%d" % number), f"{number}.tar", ()))
     assert [arrival.name for arrival in depot.arrivals()] == [f"{n}.tar" for n in range(6, -1, -1)]
+
+
+def test_what_is_asked_for_often_is_not_looked_up_often(depot, monkeypatch):
+    """Until something may have changed: then the next answer is the new one."""
+    content, other = builders.image(seed=1), builders.image(seed=2)
+    store = depot.repository("a")
+    push(store, content, tag="1.0")
+    blob = content.blobs[0].descriptor
+    assert store.resolve("1.0").digest == content.digest
+    assert store.has_blob(blob)
+
+    def refuse(*_):
+        raise AssertionError("the database was asked")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(depot.metadata.database.reading, "connect", refuse)
+        for _ in range(3):
+            assert store.resolve("1.0").digest == content.digest
+            assert store.has_blob(blob)
+        depot.metadata.link_blob("a", Digest.of(b"another"), size=7)
+        assert store.resolve("1.0").digest == content.digest
+    push(store, other, tag="1.0")
+    assert store.resolve("1.0").digest == other.digest
+    assert store.delete_tag("1.0")
+    assert store.resolve("1.0") is None
+    assert store.resolve(str(other.digest)).digest == other.digest
+    assert store.delete_manifest(other.digest)
+    assert store.resolve(str(other.digest)) is None
+    assert store.delete_blob(blob.digest)
+    assert not store.has_blob(blob)
+
+
+def test_an_answer_that_was_overtaken_is_not_kept(depot, monkeypatch):
+    """What was read before a change and arrives after it is not taken for the new state."""
+    first, second = entry(1), entry(2)
+    metadata = depot.metadata
+    metadata.put_manifest("a", first, subject=None, tag="t")
+    real = metadata.database.reading.connect
+
+    def slow():
+        connection = real()
+
+        class Slow:
+            def __enter__(self):
+                return self
+
+            def __exit__(self, *_):
+                connection.close()
+
+            def execute(self, query):
+                result = connection.execute(query).fetchall()
+                metadata.put_manifest("a", second, subject=None, tag="t")
+
+                class Result:
+                    def first(self):
+                        return result[0]
+
+                return Result()
+
+        return Slow()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(metadata.database.reading, "connect", slow)
+        assert metadata.tagged("a", "t") == first
+    assert metadata.tagged("a", "t") == second
+
+
+def test_the_answers_that_are_kept_are_bounded(depot, monkeypatch):
+    """Memory does not grow with what is asked for."""
+    monkeypatch.setattr("airgap.server.database.recall._MAX_ANSWERS", 10)
+    depot.metadata.put_manifest("a", entry(0), subject=None)
+    for number in range(40):
+        depot.metadata.put_manifest("a", entry(number), subject=None)
+    for number in range(40):
+        assert depot.metadata.manifest("a", entry(number).digest) == entry(number)
+    assert len(depot.metadata._entries._answers) <= 10

@@ -186,6 +186,7 @@ def test_a_cut_file_names_every_missing_blob_and_its_images(tmp_path: Path) -> N
     (cut_short,) = [f for f in report.findings if f.kind == "cut-short"]
     assert str(len(MADE.data) - cut) in cut_short.message
     assert report.blobs == 4
+    assert report.bytes_checked <= MADE.layout.blobs[4].offset
 
 
 def test_a_file_cut_in_its_front_still_names_what_is_missing(tmp_path: Path) -> None:

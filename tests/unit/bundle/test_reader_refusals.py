@@ -240,13 +240,14 @@ def test_a_manifest_with_a_flipped_bit_is_refused(tmp_path: Path) -> None:
     assert isinstance(error, DigestMismatchError)
 
 
-def test_a_manifest_of_another_type_than_the_catalog_says_is_refused(tmp_path: Path) -> None:
-    """The catalog and the document agree on what it is."""
+@pytest.mark.parametrize("media_type", [mediatype.DOCKER_MANIFEST, mediatype.OCTET_STREAM])
+def test_a_manifest_of_another_type_than_the_catalog_says_is_refused(
+    tmp_path: Path, media_type: str
+) -> None:
+    """The catalog and the document agree on what it is, also where the catalog is vague."""
     made = tiny_bundle()
     document = next(iter(made.documents.values()))
-    lying = replace(
-        document, descriptor=replace(document.descriptor, media_type=mediatype.DOCKER_MANIFEST)
-    )
+    lying = replace(document, descriptor=replace(document.descriptor, media_type=media_type))
     wrong = bundles.assemble(
         {lying.descriptor.digest: lying},
         made.contents,

@@ -20,6 +20,7 @@ from airgap.errors import (
     UnavailableError,
 )
 from airgap.oci.digest import Digest
+from airgap.oci.layout import blob_path
 from airgap.run import CancelToken, Run
 from tests.support import bundles
 from tests.support.bundles import make_bundle, member, pack, tiny_bundle, unpack
@@ -191,6 +192,30 @@ def test_members_that_are_no_plain_files_are_refused_as_they_come(kind: bytes) -
     start = extent.offset - members.BLOCK
     swapped = member(f"blobs/sha256/{extent.digest.hex}", kind=kind)
     assert refusal(bundles.replace(MADE.data, start, swapped)).exit_code == 22
+
+
+def test_a_pax_record_is_compared() -> None:
+    """A blob above 8 GiB has its size in a record, and nothing else stands there."""
+    small = tiny_bundle()
+    (document,) = small.documents.values()
+    size = 9 << 30
+    huge = bundles.parse(document.raw.replace(b'"size": 7', b'"size": %d' % size))
+    (config, _), (layer, _) = small.catalog.blobs
+    made = bundles.assemble(
+        {huge.descriptor.digest: huge},
+        {config: small.contents[config]},
+        images=[bundles.named("example.com/huge:1", huge)],
+        absent=[(layer, size)],
+    )
+    *_, (offset, head), _ = made.layout.frames()
+    assert len(head) > members.BLOCK
+    content = small.contents[config]
+    before = (made.layout.front + members.header(blob_path(config), len(content)) + content).ljust(
+        offset, b"\0"
+    )
+    error = refusal(before + bundles.flip(head, members.BLOCK + 5))
+    assert isinstance(error, BundleFormatError)
+    assert f"{layer.hex} at byte {offset} is damaged" in error.message
 
 
 def test_bytes_that_fill_a_block_are_zeros() -> None:

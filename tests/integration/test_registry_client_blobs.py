@@ -205,6 +205,34 @@ def test_a_refused_range_is_asked_for_as_a_whole(
     assert read(repository, 1000) == CONTENT[1000:]
 
 
+def test_a_refusal_is_no_content_whatever_it_says(
+    server: ScriptedServer, repository: Repository
+) -> None:
+    """The body of a 416 is not taken for the blob, though its Content-Range would fit."""
+    rest = f"bytes 1000-{len(CONTENT) - 1}/{len(CONTENT)}"
+    server.on("GET", PATH, range=".+").reply(Reply(416, {"Content-Range": rest}, CONTENT[::-1]))
+    server.on("GET", PATH).reply(ranged)
+    assert read(repository, 1000) == CONTENT[1000:]
+
+
+def test_a_range_of_an_unknown_total_is_taken(
+    server: ScriptedServer, repository: Repository
+) -> None:
+    """A server need not say how much there is in all (RFC 9110, section 14.4)."""
+    part = Reply(206, {"Content-Range": f"bytes 1000-{len(CONTENT) - 1}/*"}, CONTENT[1000:])
+    server.on("GET", PATH).reply(part)
+    assert read(repository, 1000) == CONTENT[1000:]
+    assert len(server.requests()) == 1
+
+
+def test_a_server_may_learn_ranges_while_its_answer_is_dropped(
+    server: ScriptedServer, repository: Repository
+) -> None:
+    """A 200 that breaks before the byte that is wanted leaves nothing to be dropped of a 206."""
+    server.on("GET", PATH).reply(Reply(body=CONTENT, cut_after=50_000), ranged)
+    assert read(repository, 100_000) == CONTENT[100_000:]
+
+
 @pytest.mark.parametrize("extra", [1, 100_000])
 @pytest.mark.parametrize("has_length", [True, False])
 def test_more_bytes_than_promised_are_refused(

@@ -177,3 +177,15 @@ def test_a_cancellation_ends_the_waiting() -> None:
 
     with pytest.raises(CancelledError):
         Retrier(RetryPolicy(), run=Run(cancel=token)).call("it", operation)
+
+
+def test_a_cancelled_run_asks_nothing() -> None:
+    """What is cancelled before it began is not tried at all."""
+    token = ImpatientToken()
+    token.cancel()
+
+    def operation() -> str:
+        pytest.fail("it was tried")
+
+    with pytest.raises(CancelledError):
+        Retrier(RetryPolicy(), run=Run(cancel=token)).call("it", operation)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from aiohttp import web
 
@@ -171,12 +172,21 @@ class Serving:
         self._data = open_data(options.data, durable=options.sync, database_url=options.database)
         self._stack.callback(self._data.close)
         self._tell_tidied(self._data.report)
-        self._stack.enter_context(ControlServer(self._data))
+        self._stack.enter_context(ControlServer(self._data, watch=self._count_order))
         if self._bundles is None:
             return self._data
         from airgap.content.overlay import OverlayDepot  # only where bundles lie under a folder
 
         return OverlayDepot(self._data, (self._bundles,))
+
+    def _count_order(self, name: str, result: Mapping[str, Any] | None) -> None:
+        if name != "gc":
+            return
+        if result is None:
+            self.metrics.collection_failed()
+        elif not result["is_dry_run"]:
+            freed = int(result["size"]) + int(result["upload_size"])
+            self.metrics.collected(freed=freed, when=time.time())
 
     def _site(self) -> Site:
         """The pages for people. A bundle can be brought where there is a folder for it."""

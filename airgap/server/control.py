@@ -12,7 +12,7 @@ import shutil
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -56,16 +56,23 @@ _ERRORS: dict[str, type[AirgapError]] = {
 }
 _log = logging.getLogger(__name__)
 
+Result = dict[str, Any]
+
 
 class ControlServer:
     """Takes orders for a depot in threads of its own while the context lasts.
 
     Args:
         depot: What it works on.
+        watch: Gets the name and the result of each order that was carried out, or None for the
+            result of one that failed.
     """
 
-    def __init__(self, depot: DataDepot) -> None:
+    def __init__(
+        self, depot: DataDepot, *, watch: Callable[[str, Result | None], None] | None = None
+    ) -> None:
         self._depot = depot
+        self._watch = watch or (lambda _name, _result: None)
         self._stack = ExitStack()
         self._threads: set[threading.Thread] = set()
         self._connections: set[socket.socket] = set()
@@ -147,6 +154,14 @@ class ControlServer:
                 self._connections.discard(connection)
                 self._threads.discard(threading.current_thread())
 
+    def _carry_out(self, name: str, values: dict[str, Any]) -> Result:
+        result: Result | None = None
+        try:
+            result = ORDERS[name](self._depot, values, self._cancel)
+        finally:
+            self._watch(name, result)
+        return result
+
     def _answer(self, connection: socket.socket) -> None:
         try:
             order = _read(connection)
@@ -161,7 +176,7 @@ class ControlServer:
                     f"the server does not know the order {name[:40]!r}",
                     hint="server and command should be of one version",
                 )
-            _write(connection, {"result": ORDERS[name](self._depot, values, self._cancel)})
+            _write(connection, {"result": self._carry_out(name, values)})
         except AirgapError as error:
             answer = {"code": error.code, "message": error.message, "hint": error.hint}
             _write(connection, {"error": answer})

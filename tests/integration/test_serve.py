@@ -271,6 +271,16 @@ def test_probes_and_numbers(tmp_path):
         assert "airgap_free_bytes " in numbers
 
 
+def test_collected_garbage_is_counted(tmp_path):
+    """A collection that a command asked the server for shows among its numbers, a dry run not."""
+    data = tmp_path / "data"
+    with served("--data", data) as server, Wire(server.host) as wire:
+        for arguments, count in ((["--dry-run"], 0), ([], 1)):
+            assert airgap("gc", "--data", data, *arguments).code == 0
+            numbers = wire.ask("GET", "/metrics", status=200).body.decode()
+            assert numbers.count('airgap_gc_runs_total{outcome="done"} 1.0') == count
+
+
 @pytest.mark.parametrize("form", ["json", "common"])
 def test_requests_are_noted(tmp_path, form):
     """Each request becomes a line of the form that was asked for."""

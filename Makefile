@@ -2,7 +2,8 @@
 # make check    the static gates alone: format, lint, types, layers
 # make unit     the gates' fast companion: unit tests and the architecture test
 # make demo     carries an image from one registry to another, and prints how
-# make soak     interrupts transfers at every point there is, where the tests take a sample
+# make soak     interrupts transfers at every point there is and kills a registry hundreds of times,
+#               where the tests take a sample
 # make fmt      formats the code and applies the linter's safe fixes
 # make docs     regenerates the generated documents
 # make bench    the benchmarks (benchmarks/run.py)
@@ -55,7 +56,8 @@ demo: $(VENV)/installed
 	@$(BIN)/python -m tools.demo
 
 soak: $(VENV)/installed
-	AIRGAP_SOAK=1 $(BIN)/python -m pytest tests/integration/test_interrupted.py --timeout 3600 $(ARGS)
+	AIRGAP_SOAK=1 $(BIN)/python -m pytest tests/integration/test_interrupted.py \
+		tests/integration/test_data_folder_kills.py --timeout 7200 $(ARGS)
 
 fmt: $(VENV)/installed
 	$(BIN)/ruff format $(CODE)

@@ -57,11 +57,9 @@ class _EagerClock(Clock):
 
 
 def test_a_push_that_races_with_collection_loses_nothing(root, monkeypatch):
-    """However old everything seems, what was acknowledged as a whole image is there in the end.
-
-    The clock runs so fast that blobs are garbage a moment after they came: pushes are refused
-    then, never half done.
-    """
+    """However old everything seems, what was acknowledged as a whole image is there in the end."""
+    # the clock runs so fast that blobs are garbage a moment after they came: pushes are refused
+    # then, and never half done
     # how long partial files lie still is told by the time of the file system, which is the real one
     monkeypatch.setattr(gc, "STALE_SECONDS", 1e12)
     depot, stop = opened(root, _EagerClock()), threading.Event()

@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from airgap.cli.access import AccessResult, CheckResult
+from airgap.cli.backup import BackupResult, RestoreResult
+from airgap.cli.delete_image import DeleteResult
+from airgap.cli.gc import GcResult
 from airgap.cli.inspect_bundle import InspectResult
 from airgap.cli.jsonlines import JsonSink, encode, error_line, event_line, type_name
 from airgap.cli.login import LoginResult, LogoutResult
@@ -44,6 +47,10 @@ RESULTS = {
     "access check": CheckResult,
     "serve": ServeResult,
     "serve --print-trust": TrustResult,
+    "gc": GcResult,
+    "delete image": DeleteResult,
+    "backup": BackupResult,
+    "restore": RestoreResult,
 }
 BLOB = Descriptor("a/b", Digest("sha256", "0" * 64), 10, Platform("linux", "arm64", "v8"))
 

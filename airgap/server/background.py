@@ -96,6 +96,7 @@ def serve_app_in_thread(
             access_log=None,
             shutdown_timeout=SHUTDOWN_SECONDS,
             read_bufsize=READ_BUFFER,
+            auto_decompress=False,  # a blob is kept as it was sent
         )
         await runner.setup()
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import ssl
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from airgap.oci.digest import Digest
 from tests.support.bundles import make_bundle
 from tests.support.command_line import airgap
 from tests.support.served import served
@@ -54,6 +56,17 @@ def test_a_folder_is_served_and_kept(tmp_path):
                 )
                 wire.ask("POST", f"/v2/a/blobs/uploads/?digest={digest}", b"hello", status=201)
             assert wire.ask("GET", f"/v2/a/blobs/{digest}", status=200).body == b"hello"
+
+
+def test_a_blob_is_kept_as_it_was_sent(tmp_path):
+    """A layer that a client calls encoded is not decoded, for its digest is of what was sent."""
+    packed = gzip.compress(b"hello" * 1000, mtime=0)
+    digest = Digest.of(packed)
+    with served("--data", tmp_path / "data") as server, Wire(server.host) as wire:
+        where = f"/v2/a/blobs/uploads/?digest={digest}"
+        wire.ask("POST", where, packed, {"Content-Encoding": "gzip"}, status=201)
+        answer = wire.ask("GET", f"/v2/a/blobs/{digest}", status=200)
+        assert (answer.body, answer.headers["Content-Encoding"]) == (packed, None)
 
 
 def test_the_default_folder_is_the_users(tmp_path, monkeypatch):

@@ -71,7 +71,7 @@ SHAPES = {
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_what_two_servers_could_read_differently_is_refused(server, shape):
-    """A request whose end is a matter of opinion is refused, and what follows it is not answered."""
+    """A request whose end is a matter of opinion is refused, and what follows not answered."""
     # an upload, so that the body is read
     begin = b"POST /v2/x/blobs/uploads/?digest=sha256:" + b"0" * 64 + b" HTTP/1.1\r\n" + HOST
     statuses = talk(server, begin + SHAPES[shape] + INNER)

@@ -107,9 +107,13 @@ def test_a_pattern_that_matches_nothing_is_a_mistake():
 
 
 def test_a_name_that_is_too_long_is_refused():
-    """A prefix can make a name longer than registries take."""
-    with pytest.raises(SettingsError):
-        names(images("nginx:1"), to="host/" + "x" * 245)
+    """A prefix can make a name longer than the 255 characters that the host counts in."""
+    room = 255 - len("host//library/nginx")
+    (name,) = names(images("nginx:1"), to="host/" + "x" * room)
+    assert "/library/nginx" in name
+    for prefix in ("x" * (room + 1), "x" * 245):
+        with pytest.raises(SettingsError, match="cannot be called"):
+            names(images("nginx:1"), to=f"host/{prefix}")
 
 
 @pytest.mark.parametrize(
@@ -123,7 +127,7 @@ def test_a_name_that_is_too_long_is_refused():
         ("docker.io/*/nginx:*", {"docker.io/library/nginx:1"}),
         ("docker.io/*", set()),
         ("docker.io/**", {"docker.io/library/nginx:1", f"docker.io/library/nginx@{ONE}"}),
-        ("**/app", {"ghcr.io/app:2", "ghcr.io/a/b/app:2"}),
+        ("**/app", {"ghcr.io/app:2", "ghcr.io/a/b/app:2", "localhost:5000/app:3"}),
         ("ghcr.io/**/app", {"ghcr.io/app:2", "ghcr.io/a/b/app:2"}),
         ("ghcr.io/*/app", set()),
         ("ghcr.io/a/?/app", {"ghcr.io/a/b/app:2"}),
@@ -131,6 +135,8 @@ def test_a_name_that_is_too_long_is_refused():
         ("**:2", {"ghcr.io/app:2", "ghcr.io/a/b/app:2"}),
         ("**@sha256:*", {f"docker.io/library/nginx@{ONE}"}),
         ("ghcr.io/[a]pp", set()),
+        ("localhost:5000/app", {"localhost:5000/app:3"}),
+        ("localhost:*/app", {"localhost:5000/app:3"}),
         ("nginx", set()),
     ],
 )
@@ -141,6 +147,7 @@ def test_globs_match_full_source_names(pattern, matching):
         f"docker.io/library/nginx@{ONE}",
         "ghcr.io/app:2",
         "ghcr.io/a/b/app:2",
+        "localhost:5000/app:3",
     }
     expression = glob_expression(pattern)
     found = {name for name in every if expression.fullmatch(name)}

@@ -57,6 +57,7 @@ def test_a_shared_blob_is_planned_once_with_all_its_places():
     finds = Finds()
     finds.image("b.example.com/x:1", builders.image(layers=(layer,), seed=1))
     finds.image("a.example.com/y:1", builders.image(layers=(layer,), seed=2))
+    finds.image("a.example.com/y:2", builders.image(layers=(layer,), seed=3))
     found = [f for f in select(finds).fetches if f.descriptor.digest == layer.descriptor.digest]
     assert [f.repositories for f in found] == [("a.example.com/y", "b.example.com/x")]
 
@@ -181,6 +182,17 @@ def test_non_distributable_layers_are_left_out_unless_asked_for():
     fetched = select(finds, Selection(non_distributable=True))
     assert omitted(fetched) == {}
     assert digest in dict(fetched.catalog.blobs)
+
+
+def test_what_two_images_leave_out_names_them_both():
+    """One entry for the content, with every manifest that asks for it."""
+    foreign = builders.foreign_layer("https://example.com/layer")
+    images = [builders.image(layers=(foreign,), seed=seed) for seed in (1, 2)]
+    finds = Finds()
+    for number, image in enumerate(images):
+        finds.image(f"{APP}:{number}", image)
+    parents = tuple(sorted(image.digest for image in images))
+    assert omitted(select(finds)) == {foreign.descriptor.digest: ("non-distributable", parents)}
 
 
 def test_a_lost_blob_takes_exactly_the_images_that_need_it():

@@ -48,6 +48,21 @@ def test_referrers_come_after_their_subjects():
         known.add(referral.document.descriptor.digest)
 
 
+def test_a_referrer_with_a_tag_is_listed_and_tagged():
+    """What the API lists and cosign's tag names is sent as both: neither way in is lost."""
+    image = builders.image()
+    tag, signature = builders.cosign_signature(image.descriptor)
+    bundle = BundleBuilder()
+    bundle.add(image, f"{APP}:1")
+    bundle.refer(APP, image, signature)
+    bundle.refer(APP, image, signature, tag)
+    [publication] = publications(bundle.build())
+    assert [referral.tag for referral in publication.referrals] == [None, tag]
+    assert {referral.document.descriptor.digest for referral in publication.referrals} == {
+        signature.digest
+    }
+
+
 def test_all_blobs_are_wanted_once_referrers_included():
     """What must be there before the manifests is everything that any of them names."""
     made = make_bundle()

@@ -7,6 +7,7 @@ import pytest
 from airgap.cli.render import import_lines
 from airgap.errors import (
     AirgapError,
+    ConflictError,
     ExitCode,
 )
 from airgap.oci.platform import Platform
@@ -43,6 +44,17 @@ def test_one_image_may_be_wanted_instead_of_the_index(pack, inside):
     assert inside.repository("app").resolve("1").digest == multi.children[1].digest
     assert inside.repository("app").resolve(str(multi.digest)) is None
     assert len(result.notes) == 1
+
+
+def test_an_index_under_the_tag_is_not_the_one_image(pack, inside):
+    """Where an earlier import put the index, wanting the image instead would move the tag."""
+    multi, path = sparse_pack(pack, "linux/amd64")
+    bring(path, inside.host)
+    with pytest.raises(ConflictError):
+        bring(path, inside.host, sparse="image")
+    assert inside.repository("app").resolve("1").digest == multi.digest
+    bring(path, inside.host, sparse="image", on_existing_tag="overwrite")
+    assert inside.repository("app").resolve("1").digest == multi.children[0].digest
 
 
 def test_attestations_come_with_the_one_image(pack, inside):

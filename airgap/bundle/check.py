@@ -17,13 +17,14 @@ from pathlib import Path
 from airgap.bundle import closure, members
 from airgap.bundle.finding import CheckReport, Finding, FindingKind
 from airgap.bundle.foreign import refuse_member
+from airgap.bundle.partial import SUFFIX
 from airgap.bundle.placement import Extent
 from airgap.bundle.reader import behind_the_end, cut_short, open_file, refuse_tail
 from airgap.bundle.survey import Survey, survey_file
 from airgap.content.posix import read_at, read_into
 from airgap.content.storage import storage_errors
 from airgap.content.store import CHUNK_SIZE
-from airgap.errors import AirgapError, CancelledError
+from airgap.errors import AirgapError, CancelledError, IncompleteBundleError
 from airgap.oci import mediatype
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest, Verifier
@@ -218,7 +219,8 @@ class _Check:
             return 0
         if self._size < layout.size:
             error = cut_short(self._name, layout.size - self._size, layout.size)
-            finding = Finding.of(error, kind="cut-short")
+            is_partial = self._name.endswith(SUFFIX)
+            finding = Finding.of(error, kind="unfinished" if is_partial else "cut-short")
             self._findings.append(replace(finding, offset=self._size))
             return 0
         tail, start = layout.tail(), layout.placement.seal
@@ -227,7 +229,9 @@ class _Check:
             try:
                 refuse_tail(actual, name=self._name)
             except AirgapError as error:
-                self._findings.append(replace(Finding.of(error), offset=start, length=len(tail)))
+                is_empty = isinstance(error, IncompleteBundleError)
+                finding = Finding.of(error, kind="unfinished" if is_empty else None)
+                self._findings.append(replace(finding, offset=start, length=len(tail)))
         if self._size > layout.size:
             beyond = self._size - layout.size
             finding = Finding.of(behind_the_end(self._name, beyond), kind="unexplained")
@@ -274,6 +278,8 @@ class _Check:
             digests = {f.digest for f in self._findings if f.digest is not None}
             names = closure.affected(digests, found.catalog, found.documents)
         ordered = sorted(
-            self._findings, key=lambda f: (-1 if f.offset is None else f.offset, f.message)
+            self._findings,
+            # that nobody finished the file explains the others
+            key=lambda f: (f.kind != "unfinished", -1 if f.offset is None else f.offset, f.message),
         )
         return tuple(replace(f, images=names.get(f.digest, ())) if f.digest else f for f in ordered)

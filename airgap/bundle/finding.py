@@ -11,14 +11,15 @@ from airgap.oci.digest import Digest
 
 FindingKind = Literal[
     "structure", "unexplained", "digest-mismatch", "size-mismatch", "missing", "cut-short",
-    "unreadable",
+    "unreadable", "unfinished",
 ]  # fmt: skip
 """What is wrong.
 
 `structure`: a header, a document or the seal is not as airgap writes it. `unexplained`: content
 that nothing asks for. `digest-mismatch`, `size-mismatch`: content is not what was promised.
 `missing`: content that an image needs is not there. `cut-short`: the file ends too early.
-`unreadable`: the medium gave an error.
+`unreadable`: the medium gave an error. `unfinished`: an export left the file before its end, which
+explains most of the rest.
 """
 
 EXITS: dict[FindingKind, ExitCode] = {
@@ -29,6 +30,7 @@ EXITS: dict[FindingKind, ExitCode] = {
     "missing": ExitCode.INCOMPLETE,
     "cut-short": ExitCode.INCOMPLETE,
     "unreadable": ExitCode.STORAGE,
+    "unfinished": ExitCode.INCOMPLETE,
 }
 _RANK = (
     ExitCode.BUNDLE_FORMAT,
@@ -86,7 +88,7 @@ class CheckReport:
         bytes_checked: How many of them were read and compared or hashed.
         manifests: How many manifests and indexes were right.
         blobs: How many configs and layers were right.
-        findings: Everything that is wrong, in the order of the file.
+        findings: Everything that is wrong, in the order of the file; an unfinished one is first.
     """
 
     name: str
@@ -102,6 +104,11 @@ class CheckReport:
     def images(self) -> int:
         """How many images the bundle names."""
         return len(self.catalog.images) if self.catalog else 0
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether an export left the file before its end."""
+        return any(finding.kind == "unfinished" for finding in self.findings)
 
     @property
     def exit_code(self) -> ExitCode:

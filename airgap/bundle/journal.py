@@ -56,6 +56,10 @@ class Holdings:
         """Everything that is there."""
         return [*self.verified.values(), *self.begun.values()]
 
+    def sizes(self) -> dict[Digest, int]:
+        """How many bytes of each blob are there."""
+        return {extent.digest: extent.length for extent in self.extents()}
+
     def drop(self, digest: Digest) -> None:
         """Forget a blob."""
         self.verified.pop(digest, None)

@@ -32,6 +32,9 @@ from airgap.oci.manifest import Document
 MAX_CONFIG_SIZE = 4 * 1024 * 1024
 """Blobs that are read into memory have no more bytes."""
 
+UNFINISHED = "run the export again to finish it, or copy it again from where it is whole"
+"""What to do about a file that an export left before its end."""
+
 
 def open_bundle(path: Path) -> BundleReader:
     """Open a bundle, reading its front and its seal and nothing between.
@@ -283,7 +286,7 @@ def refuse_tail(actual: bytes, *, name: str) -> NoReturn:
         raise IncompleteBundleError(
             f"{name} has no seal: it was never finished",
             missing=("seal",),
-            hint="run the export again to finish it, or copy it again from where it is whole",
+            hint=UNFINISHED,
         )
     with of_bundle():
         header = members.parse_header(actual[: members.BLOCK])

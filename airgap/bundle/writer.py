@@ -8,7 +8,7 @@ layout has changed meanwhile they are moved to where it wants them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -71,7 +71,7 @@ class BundleWriter:
         self._layout: Layout | None = None
         self._journal: Journal | None = None
         self._syncer: Syncer | None = None
-        self._held: frozenset[Digest] | None = None
+        self._held: Mapping[Digest, int] | None = None
         self._is_finished = False
 
     @classmethod
@@ -108,16 +108,16 @@ class BundleWriter:
         return cls(file, holdings, run=run, clock=clock)
 
     @staticmethod
-    def held_by(path: Path) -> frozenset[Digest]:
-        """The blobs that an interrupted run left at a bundle's name; locks and changes nothing."""
+    def left_at(path: Path) -> Holdings:
+        """What an interrupted run left at a bundle's name; locks and changes nothing."""
         try:
             file = partial_path(path).stat()
             found = read_journal(journal_path(path))
         except (OSError, AirgapError):
-            return frozenset()
+            return Holdings()
         if found is None or not found[0].is_consistent(file.st_size):
-            return frozenset()
-        return frozenset(found[0].verified)
+            return Holdings()
+        return found[0]
 
     @property
     def name(self) -> str:
@@ -125,9 +125,9 @@ class BundleWriter:
         return str(self._file.target)
 
     @property
-    def held(self) -> frozenset[Digest]:
-        """The blobs that an earlier run left; once begun, those that were found to be right."""
-        return frozenset(self._holdings.verified) if self._held is None else self._held
+    def held(self) -> Mapping[Digest, int]:
+        """How many bytes of each blob an earlier run left; once begun, those that are kept."""
+        return self._holdings.sizes() if self._held is None else self._held
 
     def begin(self, layout: Layout) -> None:
         """Make the file ready for a layout, with what is there already moved to where it belongs.
@@ -137,7 +137,7 @@ class BundleWriter:
             StorageError: The file cannot be written.
         """
         self._adopt(layout)
-        self._held = frozenset(self._holdings.verified)
+        self._held = self._holdings.sizes()
 
     def replan(self, layout: Layout) -> None:
         """Go over to another layout while no ingest is open, and keep what it still wants."""

@@ -103,20 +103,20 @@ def export_images(invocation: Invocation, **flags: Unpack[ExportFlags]) -> None:
     session = Session(invocation, flags, command=COMMAND, is_bundle_on_stdout=is_pipe)
     references = read_references(flags["references"], flags["file"])
     options = _options(flags, session.settings.jobs)
-    if flags["dry_run"]:
-        output = None if is_pipe else flags["output"]
-        with session.run() as run, session.client(run) as client:
+    is_dry = flags["dry_run"]
+    target = flags["output"] if is_dry or not is_pipe else _standard_output()
+    with session.run() as run, session.client(run) as client:
+        if is_dry:
+            output = None if is_pipe else flags["output"]
             plan = plan_export(references, output, client=client, options=options, run=run)
-        invocation.show_result(COMMAND, plan, lambda: plan_lines(plan))
-        failed = plan.failed
-    else:
-        target = _standard_output() if is_pipe else flags["output"]
-        with session.run() as run, session.client(run) as client:
+            session.show_result(plan, lambda: plan_lines(plan))
+            failed = plan.failed
+        else:
             result = run_export(references, target, client=client, options=options, run=run)
-        invocation.show_result(COMMAND, result, lambda: export_lines(result))
-        failed = result.failed
-    if failed:
-        raise partial_error(failed, "exported")
+            session.show_result(result, lambda: export_lines(result))
+            failed = result.failed
+        if failed:
+            raise partial_error(failed, "exported")
 
 
 def _options(flags: ExportFlags, jobs: int) -> ExportOptions:

@@ -90,11 +90,9 @@ def import_bundle(invocation: Invocation, **flags: Unpack[ImportFlags]) -> None:
     bundle = _standard_input() if str(flags["bundle"]) == "-" else flags["bundle"]
     with session.run() as run, session.client(run) as client:
         result = run_import(bundle, to, client=client, options=options, run=run)
-    invocation.show_result(
-        COMMAND, result, lambda: import_lines(result, to=to, is_dry=flags["dry_run"])
-    )
-    if result.failed:
-        raise partial_error(result.failed, "imported")
+        session.show_result(result, lambda: import_lines(result, to=to, is_dry=flags["dry_run"]))
+        if result.failed:
+            raise partial_error(result.failed, "imported")
 
 
 def _options(flags: ImportFlags, jobs: int) -> ImportOptions:

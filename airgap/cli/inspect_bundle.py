@@ -21,6 +21,7 @@ from airgap.cli.invocation import Invocation
 from airgap.cli.omissions import omission_text
 from airgap.cli.options import FILE, OutputFlags, output_options
 from airgap.cli.session import Session
+from airgap.cli.values import as_seekable
 from airgap.cli.visible import count_text, size_text
 from airgap.oci import mediatype
 
@@ -52,10 +53,11 @@ def inspect_bundle(invocation: Invocation, **flags: Unpack[InspectFlags]) -> Non
     Only the front of the file is read. `airgap verify bundle` checks all of it.
     """
     session = Session(invocation, flags, command=COMMAND)
-    with session.run(), open_bundle(flags["bundle"]) as reader:
+    path = as_seekable(flags["bundle"])
+    with session.run(), open_bundle(path) as reader:
         summary = summarize(reader.catalog, reader.documents, reader.read_config)
         result = InspectResult(reader.name, reader.size, summary)
-    invocation.show_result(COMMAND, result, lambda: result_lines(result))
+        session.show_result(result, lambda: result_lines(result))
 
 
 def result_lines(result: InspectResult) -> Iterator[str]:

@@ -61,11 +61,11 @@ class Invocation:
                 self.output.write(visible(line))
 
     def show_error(self, error: AirgapError) -> None:
-        """Say what went wrong: two lines for people, or the last line of JSON."""
-        if self.is_json:
-            from airgap.cli.jsonlines import error_line  # only where JSON is wanted
+        """Say what went wrong: two lines for people, or the last line of JSON.
 
-            self.output.write(error_line(error))
+        Where JSON cannot be written any more, people are told.
+        """
+        if self.is_json and self._has_written(error):
             return
         is_colored = self.has_color and sys.stderr.isatty()
         stderr = Output(sys.stderr)
@@ -76,3 +76,12 @@ class Invocation:
         stderr.write(labelled(label, error.message, color=_RED if is_colored else None))
         if error.hint:
             stderr.write(labelled("hint", error.hint, color=_CYAN if is_colored else None))
+
+    def _has_written(self, error: AirgapError) -> bool:
+        from airgap.cli.jsonlines import error_line  # only where JSON is wanted
+
+        try:
+            self.output.write(error_line(error))
+        except AirgapError:
+            return False
+        return self.output.is_open

@@ -80,6 +80,10 @@ def _call(invocation: Invocation, arguments: list[str]) -> int:
         raise SettingsError(" ".join(error.format_message().split())) from error
     except (click.Abort, KeyboardInterrupt) as error:
         raise CancelledError("interrupted") from error
+    except OSError:
+        # What click could not print (help, the version) waits in the stream and fails once more.
+        Output(sys.stdout).flush()
+        raise
     return code if isinstance(code, int) else ExitCode.OK
 
 

@@ -22,23 +22,40 @@ class Output:
         self._stream = stream
         self._is_open = True
 
+    @property
+    def is_open(self) -> bool:
+        """Whether lines still go anywhere."""
+        return self._is_open
+
+    def flush(self) -> None:
+        """Hand on what others wrote to the stream: click prints help itself.
+
+        Raises:
+            StorageError: It could not be written.
+        """
+        self._hand_on("")
+
     def write(self, line: str) -> None:
         """Write a line and hand it on at once.
 
         Raises:
             StorageError: It could not be written.
         """
-        if not self._is_open:
-            return
+        if self._is_open:
+            self._hand_on(line if line.endswith("\n") else f"{line}\n")
+
+    def _hand_on(self, text: str) -> None:
         try:
-            self._stream.write(line if line.endswith("\n") else f"{line}\n")
+            self._stream.write(text)
             self._stream.flush()
         except BrokenPipeError:
             self._drop()
         except OSError as error:
             self._drop()
             raise StorageError(
-                f"the output could not be written: {error.strerror or error}", origin="local"
+                f"the output could not be written: {error.strerror or error}",
+                hint="look at where standard output goes",
+                origin="local",
             ) from error
 
     def _drop(self) -> None:

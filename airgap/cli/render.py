@@ -73,7 +73,8 @@ def import_lines(result: ImportResult, *, to: Destination, is_dry: bool) -> Iter
     yield (
         f"blobs: {result.blobs_pushed:,} {'to push' if is_dry else 'pushed'}"
         f" ({size_text(result.bytes_pushed)}), {result.blobs_present:,} there already,"
-        f" {result.blobs_mounted:,} mounted; manifests: {result.manifests_pushed:,};"
+        f" {result.blobs_mounted:,} mounted; manifests: {result.manifests_pushed:,}"
+        f"{' to push' if is_dry else ''};"
         f" referrers: {result.referrers:,}"
     )
     if not is_dry:

@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,6 +66,7 @@ class Session:
         self.invocation = invocation
         self.command = command
         self._stopping = stopping
+        self._pump: EventPump | None = None
 
     @contextmanager
     def run(self) -> Iterator[Run]:
@@ -77,7 +78,7 @@ class Session:
         token = CancelToken()
         with ExitStack() as stack:
             log = self._open_log(stack)
-            pump = EventPump(self._sinks(log), token, stopping=self._stopping)
+            pump = self._pump = EventPump(self._sinks(log), token, stopping=self._stopping)
             stack.enter_context(self.invocation.signals(token))
             pump.start()
             try:
@@ -89,7 +90,17 @@ class Session:
                 raise
             pump.close()
             if log is not None:
-                log.write(_log_line("finished", self.command))
+                log.write(_log_line("finished", self.command, exit=0))
+
+    def show_result(self, result: object, lines: Callable[[], Iterable[str]]) -> None:
+        """Show what came of the command before its run ends, so that its log tells how it ended.
+
+        Raises:
+            StorageError: It could not be written.
+        """
+        if self._pump is not None:
+            self._pump.close()  # what is drawn goes away first
+        self.invocation.show_result(self.command, result, lines)
 
     @contextmanager
     def client(self, run: Run) -> Iterator[Client]:
@@ -151,7 +162,7 @@ class Session:
     def _display(self, stream: TextIO) -> Display:
         if self.settings.quiet or not self.settings.progress:
             return NoDisplay(stream)
-        if not stream.isatty():
+        if not (stream.isatty() and self.settings.environment.has_cursor):
             return LineDisplay(stream, now=time.monotonic)
         room = shutil.get_terminal_size().lines - 3
         rows = max(0, min(_MAX_ROWS, room, self.settings.jobs * 2))
@@ -181,10 +192,10 @@ def _close_quietly(pump: EventPump) -> None:
         return
 
 
-def _log_line(kind: str, command: str) -> str:
+def _log_line(kind: str, command: str, **more: int) -> str:
     time_of_day = datetime.now(UTC).isoformat(timespec="milliseconds")
     line = {"time": time_of_day, "type": kind, "command": command, "version": __version__}
-    return json.dumps(line, separators=(",", ":"))
+    return json.dumps(line | more, separators=(",", ":"))
 
 
 def _check_readable(name: str, path: Path) -> None:

@@ -54,6 +54,7 @@ class Environment:
         https_proxy: The proxy for https.
         no_proxy: What is reached without a proxy.
         has_color: Whether messages on a terminal may be coloured (no-color.org).
+        has_cursor: Whether a terminal can move its cursor, as bars need it (TERM is not `dumb`).
         data_folder: Where the registry keeps its data if nobody says otherwise (XDG).
         notify_socket: Where the service manager wants to be told (sd_notify), if it does.
     """
@@ -64,6 +65,7 @@ class Environment:
     https_proxy: str | None = field(default=None, repr=False)
     no_proxy: tuple[str, ...] = ()
     has_color: bool = True
+    has_cursor: bool = True
     data_folder: Path = Path("airgap")
     notify_socket: str | None = None
 
@@ -159,6 +161,7 @@ def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
             h.strip() for h in (_either(environ, "no_proxy") or "").split(",") if h.strip()
         ),
         has_color=not environ.get("NO_COLOR") and environ.get("TERM") != "dumb",
+        has_cursor=environ.get("TERM") != "dumb",
         data_folder=_xdg_folder(environ, "XDG_DATA_HOME", ".local/share") / "airgap",
         notify_socket=environ.get("NOTIFY_SOCKET") or None,
     )

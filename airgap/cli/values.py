@@ -120,3 +120,17 @@ def _wrong(origin: str, problem: str, hint: str | None = None) -> SettingsError:
     return SettingsError(
         f"{origin} {problem}" if problem[0] != "'" else f"{origin}: {problem}", hint=hint
     )
+
+
+def as_seekable(path: Path) -> Path:
+    """Read the path of a bundle that is not read from front to back.
+
+    Raises:
+        SettingsError: It is `-`, standard input.
+    """
+    if str(path) == "-":
+        raise SettingsError(
+            "this needs a file: a bundle is read at many places, and a pipe gives it only once",
+            hint="write it to a file first; `airgap import bundle -` takes a pipe, and checks it",
+        )
+    return path

@@ -11,12 +11,12 @@ from typing import Unpack
 import click
 
 from airgap.bundle.check import check_bundle
-from airgap.bundle.finding import Finding
-from airgap.bundle.reader import open_bundle
+from airgap.bundle.finding import CheckReport, Finding
+from airgap.bundle.reader import UNFINISHED, open_bundle
 from airgap.cli.invocation import Invocation
 from airgap.cli.options import FILE, OutputFlags, expect_option, jobs_option, output_options
 from airgap.cli.session import Session
-from airgap.cli.values import as_digest
+from airgap.cli.values import as_digest, as_seekable
 from airgap.cli.visible import count_text, cut, speed_text
 from airgap.errors import (
     AirgapError,
@@ -77,13 +77,20 @@ def verify_bundle(invocation: Invocation, **flags: Unpack[VerifyFlags]) -> None:
     session = Session(invocation, flags, command=COMMAND)
     expect = flags["expect"]
     expected = as_digest(expect, "--expect") if expect else None
+    path = as_seekable(flags["bundle"])
     started = time.monotonic()
     with session.run() as run:
         if expected is not None:
-            _refuse_another(flags["bundle"], expected)
-        report = check_bundle(flags["bundle"], run=run, jobs=session.settings.jobs)
-    seconds = time.monotonic() - started
-    result = VerifyResult(
+            _refuse_another(path, expected)
+        report = check_bundle(path, run=run, jobs=session.settings.jobs)
+        result = _result(report, time.monotonic() - started)
+        session.show_result(result, lambda: _lines(result))
+        if report.findings:
+            raise _problems(report)
+
+
+def _result(report: CheckReport, seconds: float) -> VerifyResult:
+    return VerifyResult(
         report.name,
         report.bundle_id,
         report.size,
@@ -94,13 +101,18 @@ def verify_bundle(invocation: Invocation, **flags: Unpack[VerifyFlags]) -> None:
         seconds,
         report.findings,
     )
-    invocation.show_result(COMMAND, result, lambda: _lines(result))
-    if report.findings:
-        count = count_text(len(report.findings), "problem")
-        raise _ERRORS[report.exit_code](
-            f"{report.name}: {count} found",
-            hint="copy the bundle again from where it was made, or export it again",
+
+
+def _problems(report: CheckReport) -> AirgapError:
+    count = count_text(len(report.findings), "problem")
+    if report.is_unfinished:
+        return _ERRORS[report.exit_code](
+            f"{report.name} was never finished: {count} found", hint=UNFINISHED
         )
+    return _ERRORS[report.exit_code](
+        f"{report.name}: {count} found",
+        hint="copy the bundle again from where it was made, or export it again",
+    )
 
 
 def _refuse_another(path: Path, expected: Digest) -> None:

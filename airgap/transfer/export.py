@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -22,7 +22,7 @@ from airgap.run import Run
 from airgap.run.events import PhaseFinished, PhaseStarted
 from airgap.transfer.fetch import PHASE, Fetcher
 from airgap.transfer.outcome import ExportPlan, ExportResult, Failure
-from airgap.transfer.plan import ExportSelection, select_export
+from airgap.transfer.plan import ExportSelection, select_export, without_load_platform
 from airgap.transfer.resolution import Resolution, Selection
 from airgap.transfer.resolve import Resolver
 from airgap.transfer.sources import Sources
@@ -87,7 +87,7 @@ def plan_export(
     options, run = options or ExportOptions(), run or Run()
     export = _Export(references, client, options, run)
     selection = export.select()
-    held = BundleWriter.held_by(output) if output is not None else frozenset()
+    held = BundleWriter.left_at(output).sizes() if output is not None else {}
     return export.describe(selection, export.lay_out(selection), held, output)
 
 
@@ -161,7 +161,7 @@ class _Export:
         """Write front to back. The plan is fixed: bytes that left cannot be called back."""
         selection = self.select()
         layout = self.lay_out(selection)
-        plan = self.describe(selection, layout, frozenset(), None)
+        plan = self.describe(selection, layout, {}, None)
         with PipeWriter(stream, run=self._run) as writer:
             writer.begin(layout)
             fetcher = self._fetcher(writer, is_pipe=True)
@@ -193,7 +193,18 @@ class _Export:
                 failed=[f"{name}: {error.message}" for name, error in selection.failed],
                 hint="what was fetched is kept; run the same command again",
             )
+        if fetcher is None and options.load_platform is not None:
+            self._warn_of_other_platforms(selection, options.load_platform)
         return selection
+
+    def _warn_of_other_platforms(self, selection: ExportSelection, wanted: Platform) -> None:
+        names = [reference.tagged for reference in without_load_platform(selection, wanted)]
+        if names:
+            shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if names[5:] else "")
+            self._run.warn(
+                "load-platform",
+                f"there is no {wanted} of {shown}: what docker load gets is another platform",
+            )
 
     def lay_out(self, selection: ExportSelection) -> Layout:
         """Lay the bundle out.
@@ -215,22 +226,24 @@ class _Export:
         self,
         selection: ExportSelection,
         layout: Layout,
-        held: frozenset[Digest],
+        held: Mapping[Digest, int],
         output: Path | None,
     ) -> ExportPlan:
         """The plan as a value for people."""
-        missing = [f for f in selection.fetches if f.descriptor.digest not in held]
-        blob_bytes = sum(fetch.descriptor.size for fetch in selection.fetches)
-        fetch_bytes = sum(fetch.descriptor.size for fetch in missing)
+        blobs = [fetch.descriptor for fetch in selection.fetches]
+        blob_bytes = sum(blob.size for blob in blobs)
+        # A blob that was begun goes on; of one that now has fewer bytes nothing is kept.
+        here = [(held.get(blob.digest, -1), blob.size) for blob in blobs]
+        held_bytes = sum(length for length, size in here if 0 < length <= size)
         return ExportPlan(
             selection.images,
             layout.catalog.id,
             layout.size,
             len(selection.fetches),
             blob_bytes,
-            len(missing),
-            fetch_bytes,
-            blob_bytes - fetch_bytes,
+            sum(length != size for length, size in here),
+            blob_bytes - held_bytes,
+            held_bytes,
             None if output is None else _free_bytes(output),
             selection.catalog.omitted,
             _failures(selection),

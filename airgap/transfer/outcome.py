@@ -61,9 +61,9 @@ class ExportPlan:
         bundle_size: The size of the finished file.
         blob_count: How many blobs the bundle holds, manifests not counted.
         blob_bytes: Their bytes.
-        fetch_count: How many of them are not here yet.
-        fetch_bytes: The bytes of those.
-        held_bytes: What an interrupted run left and verified.
+        fetch_count: How many of them are not here yet, or not whole.
+        fetch_bytes: The bytes of those that are not here yet.
+        held_bytes: What an interrupted run left, of whole and of begun blobs.
         free_bytes: The room on the output's file system, where that is known.
         omitted: What is left out on purpose.
         failed: References that failed.
@@ -133,7 +133,7 @@ class ImportResult:
         bytes_pushed: Their bytes.
         blobs_present: How many were there.
         blobs_mounted: How many were taken over from another repository.
-        manifests_pushed: How many manifests were sent.
+        manifests_pushed: How many manifests were sent, once more for each tag beside a digest.
         failed: Images that failed.
         omitted: What these images name and the bundle leaves out on purpose.
         notes: What happened otherwise than one might think.

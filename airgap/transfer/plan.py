@@ -352,3 +352,12 @@ def _omissions(
         Omission(descriptor, reason, tuple(sorted(parents)))
         for descriptor, reason, parents in merged.values()
     ]
+
+
+def without_load_platform(selected: ExportSelection, wanted: Platform) -> tuple[Reference, ...]:
+    """The images for several platforms of which engines without indexes get another one."""
+    return tuple(
+        image.reference
+        for image in selected.images
+        if image.kind == "index" and image.platforms and not covers(wanted, image.platforms)
+    )

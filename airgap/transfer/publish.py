@@ -139,7 +139,6 @@ class _Import:
         self._run.emit(PhaseStarted(PHASE, publisher.blob_count, publisher.blob_bytes))
 
     def _finish(self, publisher: Publisher, catalog: Catalog) -> ImportResult:
-        if not self._options.dry_run:
-            publisher.push_manifests()
+        publisher.push_manifests()
         self._run.emit(PhaseFinished(PHASE))
         return publisher.result(catalog, seconds=time.monotonic() - self._started)

@@ -23,6 +23,7 @@ from airgap.transfer.publication import Publication
 from airgap.transfer.push_blobs import Attempt, BlobPusher, Tally
 from airgap.transfer.push_manifests import ManifestPusher, Sparse, tag_digests
 from airgap.transfer.receiver import Receiver, ReceivingRepository
+from airgap.transfer.rehearsal import RehearsedRepository
 from airgap.transfer.workers import Task, Workers
 
 PHASE = "push"
@@ -75,9 +76,11 @@ class Publisher:
         self._blobs = BlobPusher(self._tally, width=width, is_dry=settings.is_dry)
         self._lock = threading.Lock()
         self._list_lock = threading.Lock()
+        names = {p.target.repository for p in self._publications}
+        real = {name: receiver.repository(name) for name in names}
         self._repositories: dict[str, ReceivingRepository] = {
-            name: receiver.repository(name)
-            for name in {p.target.repository for p in self._publications}
+            name: RehearsedRepository(repository) if settings.is_dry else repository
+            for name, repository in real.items()
         }
         self._tags: dict[tuple[str, str], Digest] = {}
         self._kept: dict[str, set[str]] = {}
@@ -180,7 +183,10 @@ class Publisher:
                 )
 
     def push_manifests(self) -> None:
-        """Send the manifests of everything whose blobs are there, and set the tags."""
+        """Send the manifests of everything whose blobs are there, and set the tags.
+
+        A dry run counts them, and sends none.
+        """
 
         def task(publication: Publication) -> Callable[[Run], None]:
             def push(run: Run) -> None:
@@ -261,12 +267,14 @@ class Publisher:
             outcome = "failed"
         elif target.tag in self._kept.get(target.repository, set()) and current is not None:
             outcome, digest = "skipped", current
+        elif self._named[target] == digest and (
+            current in tag_digests(publication.root) or target in self._present
+        ):
+            outcome = "present"
         elif self._settings.is_dry:
             outcome = "planned"
         elif self._named[target] != digest:
             outcome, digest = "image-only", self._named[target]
-        elif current in tag_digests(publication.root) or target in self._present:
-            outcome = "present"
         return ImportedImage(target.image.reference.tagged, self._name(target), digest, outcome)
 
     def _name(self, target: Target) -> str:

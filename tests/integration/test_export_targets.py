@@ -27,7 +27,7 @@ from airgap.oci.reference import Reference
 from airgap.run import Run
 from airgap.transfer.export import plan_export
 from tests.support import builders
-from tests.support.embedded import Drop
+from tests.support.embedded import CutAnswer, Drop
 from tests.support.transfers import (
     Recorder,
     export,
@@ -142,7 +142,7 @@ def test_a_target_that_fails_in_the_middle_is_gone_on_with(outside, tmp_path, mo
         assert raised.value.exit_code == ExitCode.STORAGE
         assert not path.exists()
         assert not done & {s.path for s in outside.matching("GET", "/blobs/")}
-        held = BundleWriter.held_by(path)
+        held = BundleWriter.left_at(path).verified
         done = {f"/v2/r{n}/blobs/{d}" for n in range(4) for d in held}
     assert done
     export(names, path)
@@ -208,6 +208,24 @@ def test_a_plan_knows_what_an_interrupted_run_left(outside, name, image, layer, 
         plan = plan_export([Reference.parse(name)], path, client=client)
     assert plan.held_bytes == layer.descriptor.size
     assert plan.fetch_count == 1
+
+
+def test_a_plan_counts_what_is_left_of_a_begun_blob(outside, tmp_path):
+    """Of a blob that broke off in the middle only the rest is to be fetched."""
+    image = builders.push(outside.repository("big"), builders.image(layers=(9_000_000,)), tag="1")
+    layer = image.blobs[1].descriptor
+    name, path = f"{outside.host}/big:1", tmp_path / "b.tar"
+    outside.fail(CutAnswer(5_000_000), Drop(), path=layer.digest.hex, times=100)
+    with pytest.raises(UnavailableError):
+        export(name, path, jobs=1)
+    outside.fault = None
+    with open_client() as client:
+        plan = plan_export([Reference.parse(name)], path, client=client)
+    result = export(name, path)
+    assert 0 < plan.held_bytes < layer.size
+    assert plan.fetch_bytes == plan.blob_bytes - plan.held_bytes == result.fetched_bytes
+    assert plan.fetch_count == 2
+    assert replace(result.plan, free_bytes=None) == replace(plan, free_bytes=None)
 
 
 def test_every_fact_is_reported_with_absolute_offsets(outside, name, image, tmp_path):

@@ -17,9 +17,11 @@ from airgap.errors import (
 )
 from airgap.oci.digest import Digest
 from airgap.server.settings import RegistrySettings
+from airgap.transfer.rehearsal import RehearsedRepository
 from tests.support import builders
+from tests.support.builders import AMD64
 from tests.support.embedded import CutBody, Drop, EmbeddedRegistry, Lose, Status
-from tests.support.transfers import assert_holds, bring, export, sent
+from tests.support.transfers import assert_holds, bring, export, open_client, sent
 
 UNAUTHORIZED = Status(403, body=b'{"errors":[{"code":"DENIED","message":"no"}]}')
 
@@ -148,6 +150,44 @@ def test_a_dry_run_sends_nothing_and_says_what_would_be_sent(pack, inside, by_pi
     assert planned.blobs_pushed == done.blobs_pushed
     assert planned.bytes_pushed == done.bytes_pushed
     assert planned.blobs_mounted == done.blobs_mounted
+    assert planned.manifests_pushed == done.manifests_pushed == 3
+    again = bring(path, inside.host, dry_run=True)
+    assert {image.outcome for image in again.images} == {"present"}
+    assert (again.blobs_pushed, again.manifests_pushed) == (0, 0)
+
+
+@pytest.mark.parametrize("has_api", [True, False])
+@pytest.mark.parametrize("sparse", ["index", "image"])
+def test_a_dry_run_counts_manifests_and_referrers(pack, has_api, sparse):
+    """It counts as the import does: indexes, what refers to them, and tags; and writes nothing."""
+    multi = builders.multi_platform()
+    sbom = builders.sbom(multi.descriptor)
+    options = {"platforms": (AMD64,)}
+    path = pack({"app:1": multi}, referrers=[("app", sbom, None)], **options)
+    with EmbeddedRegistry(settings=RegistrySettings(referrers=has_api)) as there:
+        planned = bring(path, there.host, dry_run=True, sparse=sparse)
+        assert sent(there) == []
+        done = bring(path, there.host, sparse=sparse)
+    assert planned.manifests_pushed == done.manifests_pushed > 2
+    assert planned.referrers == done.referrers == 1
+
+
+def test_a_dry_run_can_write_nothing(inside):
+    """What rehearses an import refuses whatever would change the registry."""
+    with open_client() as client:
+        real = client.repository(inside.host, "app", origin="destination")
+        rehearsed = RehearsedRepository(real)
+        image = builders.image()
+        for write in (
+            lambda: rehearsed.ingest(image.blobs[0].descriptor),
+            lambda: rehearsed.mount(image.blobs[0].descriptor, from_repository="x"),
+        ):
+            with pytest.raises(AssertionError, match="would"):
+                write()
+        rehearsed.put_manifest(image.document, tag="1")
+        assert rehearsed.resolve("1") == rehearsed.resolve(str(image.digest))
+        assert rehearsed.manifest("1") is image.document
+        assert real.resolve("1") is None
 
 
 def test_a_repository_that_refuses_fails_its_image_alone(pack, inside):

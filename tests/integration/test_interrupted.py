@@ -94,7 +94,7 @@ def quiet(world):
 
 
 def held(path):
-    return {str(digest) for digest in BundleWriter.held_by(path)}
+    return {str(digest) for digest in BundleWriter.left_at(path).verified}
 
 
 def go_on(world, path):

@@ -24,7 +24,7 @@ from airgap.server.errors import blob_unknown, unsupported
 from airgap.server.exchange import Exchange, answer
 from airgap.server.ranges import Multipart, Span, requested_spans
 
-TLS_CHUNK = 1 << 17
+TLS_CHUNK = 1 << 16
 """How many bytes of a file are read at a time where they are encrypted here."""
 LAST_BYTES = 1 << 16
 """How many bytes are held back until it is sure that their file is still the same."""

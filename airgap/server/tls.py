@@ -18,8 +18,8 @@ from airgap.errors import SettingsError
 CHECK_SECONDS = 1.0
 """How often the files are looked at, at most."""
 
-READ_BUFFER = 64 << 10
-"""How much of what a client sends is decrypted at once. asyncio sets four times that aside for
+READ_BUFFER = 32 << 10
+"""How much of what a client sends is decrypted at once. asyncio sets eight times that aside for
 each connection, which is more than half of the memory of a server with many clients."""
 
 _Stamp = tuple[tuple[int, int, int], ...]

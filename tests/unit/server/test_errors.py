@@ -27,6 +27,7 @@ TABLE = {
 }
 BEYOND = {
     "upload_out_of_order": 416,
+    "body_too_large": 413,
     "manifest_too_large": 413,
     "page_invalid": 400,
     "range_unsatisfiable": 416,

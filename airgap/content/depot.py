@@ -92,6 +92,15 @@ class BlobHolders(Protocol):
 
 
 @runtime_checkable
+class ManifestMemory(Protocol):
+    """A repository that has manifests in memory which are asked for often."""
+
+    def recall_manifest(self, reference: str, /) -> tuple[Descriptor, bytes] | None:
+        """What `read_manifest` would give, if nobody has to wait for it; else None."""
+        ...
+
+
+@runtime_checkable
 class ReadOnly(Protocol):
     """A depot that may take no writes."""
 

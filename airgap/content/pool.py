@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from airgap.content.depot import FileRegion
 from airgap.content.store import Chunks
@@ -82,6 +82,19 @@ class Pool(Protocol):
 
     def close(self) -> None:
         """Let go of files and locks."""
+        ...
+
+
+@runtime_checkable
+class EntryMemory(Protocol):
+    """Metadata that has answers in memory."""
+
+    def recall(self, repository: str, reference: str, /) -> Descriptor | None:
+        """The entry of a manifest by tag or digest, if nobody has to wait for it.
+
+        Only of one that garbage collection keeps because it was asked for lately, so that nobody
+        has to hold it.
+        """
         ...
 
 

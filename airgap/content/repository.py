@@ -5,10 +5,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 from airgap.content.depot import FileRegion, Upload
 from airgap.content.ingest import PiecewiseUpload, PresentIngest, PulledIngest
-from airgap.content.pool import Metadata, Pool, refuse_missing
+from airgap.content.pool import EntryMemory, Metadata, Pool, refuse_missing
+from airgap.content.recent import RecentBlobs
 from airgap.content.sessions import Sessions, StoredUpload
 from airgap.content.store import Chunks, Ingest
 from airgap.errors import (
@@ -25,6 +28,14 @@ from airgap.oci.reference import is_repository, is_tag
 from airgap.oci.referrers import referrer_descriptor
 
 
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """What a depot has in memory: entries of manifests, if its metadata does that, and bytes."""
+
+    entries: EntryMemory | None
+    blobs: RecentBlobs = field(default_factory=RecentBlobs)
+
+
 class StoredRepository:
     """One repository of a depot.
 
@@ -33,13 +44,21 @@ class StoredRepository:
     may come later.
     """
 
-    def __init__(self, name: str, pool: Pool, metadata: Metadata, sessions: Sessions) -> None:
+    def __init__(
+        self,
+        name: str,
+        pool: Pool,
+        metadata: Metadata,
+        sessions: Sessions,
+        memory: _Memory,
+    ) -> None:
         self._name = name
         self._pool = pool
         self._metadata = metadata
         self._sessions = sessions
+        self._memory = memory
         # an upload's id is only good in the repository where it began
-        self._scope = Digest.of(name.encode()).hex[:32]
+        self._scope = _scope_of(name)
 
     @property
     def name(self) -> str:
@@ -65,7 +84,17 @@ class StoredRepository:
             return None
         if (raw := self._pool.read(found.digest)) is None:
             return None
+        self._memory.blobs.keep(found.digest, raw)
         return found, raw
+
+    def recall_manifest(self, reference: str, /) -> tuple[Descriptor, bytes] | None:
+        """What `read_manifest` would give, if nobody has to wait for it; else None."""
+        entries = self._memory.entries
+        entry = entries.recall(self._name, reference) if entries is not None else None
+        raw = self._memory.blobs.find(entry.digest) if entry is not None else None
+        if entry is None or raw is None:
+            return None
+        return Descriptor(entry.media_type, entry.digest, entry.size), raw
 
     def manifest(self, reference: str, /, *, media_type: str = "") -> Document:
         """Get a manifest or index by tag or digest; the type is the stored one.
@@ -281,6 +310,11 @@ class StoredRepository:
         return f"{self._scope}-{upload_id}"
 
 
+@lru_cache(maxsize=4096)
+def _scope_of(name: str) -> str:
+    return Digest.of(name.encode()).hex[:32]
+
+
 class StoredDepot:
     """A place with many repositories over a pool and what is known of it."""
 
@@ -288,6 +322,7 @@ class StoredDepot:
         self._pool = pool
         self._metadata = metadata
         self._sessions = Sessions()
+        self._memory = _Memory(metadata if isinstance(metadata, EntryMemory) else None)
 
     def repository(self, name: str, /) -> StoredRepository:
         """Give a repository by name; it comes into being with the first write.
@@ -297,7 +332,7 @@ class StoredDepot:
         """
         if not is_repository(name):
             raise InvalidReferenceError(f"{name[:200]!r} is not the name of a repository")
-        return StoredRepository(name, self._pool, self._metadata, self._sessions)
+        return StoredRepository(name, self._pool, self._metadata, self._sessions, self._memory)
 
     def repositories(self) -> Iterator[str]:
         """The names of all repositories in lexical order."""

@@ -43,7 +43,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._request: web.BaseRequest | None = None
         self._received = 0
-        self._mark = (crowd.now(), 0)
+        self._mark: tuple[float, int] | None = (crowd.now(), 0)
         self._first_byte: float | None = crowd.now()
         self.origin = origin
         self.has_begun = False
@@ -94,8 +94,8 @@ class Connection(asyncio.Protocol):
         """A request has come."""
         self._request = request
         self._first_byte = None
-        traffic = self._traffic()
-        self._mark = (self._crowd.now(), traffic.moved)
+        # what has moved is asked at the first check: most requests are answered before it
+        self._mark = None
 
     def ended(self) -> None:
         """A request is answered, but for what the system still has to send."""
@@ -115,8 +115,8 @@ class Connection(asyncio.Protocol):
             self._mark = (now, traffic.moved)
             waited = 0.0 if self._first_byte is None else now - self._first_byte
             return "headers" if waited > limits.header_seconds else ""
-        start, moved = self._mark
-        if not self._waits_for_client(traffic):
+        start, moved = self._mark or (now, traffic.moved)
+        if self._mark is None or not self._waits_for_client(traffic):
             self._mark = (now, traffic.moved)
         elif now - start >= limits.rate_seconds:
             if traffic.moved - moved < limits.rate_bytes * (now - start):

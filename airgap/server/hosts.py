@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -66,6 +67,9 @@ class Names:
 
     def has(self, host: str) -> bool:
         """Whether the server answers to the name in a `Host` header."""
+        return _has(self, host)
+
+    def _knows(self, host: str) -> bool:
         found = _HOST.fullmatch(host)
         if found is None:
             return False
@@ -87,6 +91,11 @@ class Names:
         """
         own = {_authority(f"{scheme}://{host}"), _authority(self.external)}
         return bool(found := _authority(origin)) and found in own
+
+
+@lru_cache(maxsize=256)  # of one and the same name mostly
+def _has(names: Names, host: str) -> bool:
+    return names._knows(host)
 
 
 def guard_hosts(names: Names) -> Middleware:

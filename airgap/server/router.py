@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from airgap.errors import InvalidContentError
 from airgap.oci.digest import Digest
@@ -63,6 +64,7 @@ class Route:
         return Digest.parse(self.reference)
 
 
+@lru_cache(maxsize=512)  # clients ask for the same few things again and again
 def route(method: str, path: str) -> Route:
     """Find what a request asks for.
 

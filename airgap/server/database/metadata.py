@@ -167,6 +167,11 @@ class DatabaseMetadata:
         )
         return self._entry(repository, tag, query)
 
+    def recall(self, repository: str, reference: str, /) -> Descriptor | None:
+        """The entry of a manifest by tag or digest, if nobody has to wait for it."""
+        entry = self._entries.find(repository, reference)
+        return entry if entry is not None and self.recency.has(entry.digest) else None
+
     def delete_manifest(self, repository: str, digest: Digest, /) -> bool:
         """Forget a manifest and the tags that name it; False when it was not there."""
         return self.writer.run(

@@ -40,10 +40,9 @@ class Recency:
 
     def touch(self, digest: Digest) -> None:
         """Note that a blob is asked for now."""
-        now = self._now()
-        last = self._known.get(digest)
-        if last is not None and now - last < REFRESH_SECONDS:
+        if self.has(digest):
             return
+        now = self._now()
         with self._lock:
             if len(self._known) >= _MAX_KNOWN:
                 self._known.clear()  # what is asked for again is noted again
@@ -52,6 +51,11 @@ class Recency:
             self._pending[digest] = now
         if is_first:
             self._writer.later(self.flush)
+
+    def has(self, digest: Digest) -> bool:
+        """Whether a blob was asked for in the last minutes, so that nothing need be noted."""
+        last = self._known.get(digest)
+        return last is not None and self._now() - last < REFRESH_SECONDS
 
     def flush(self, connection: Connection) -> None:
         """Write what is not written yet."""

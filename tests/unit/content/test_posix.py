@@ -68,7 +68,7 @@ def test_room_is_reserved_where_that_is_possible(fd):
         ("/", "/media/me/a-folder", False),
         ("/", "/", False),
         ("/run/user/1000", "/run/user/1000/a", False),
-        ("/home", "/home/me/media", False),
+        ("/home", "/srv/me/media", False),
     ],
 )
 def test_a_medium_is_what_is_mounted_where_people_mount_things(

@@ -16,7 +16,7 @@ from airgap.bundle.depot import BundleDepot
 from airgap.bundle.opened import BundleState
 from airgap.bundle.reader import open_bundle
 from airgap.cli.serving_options import TLS_FOLDER, ServingOptions
-from airgap.content.arrival import Arrival
+from airgap.content.arrival import Admission, Arrival, ArrivalOptions, RemoteFile
 from airgap.content.depot import Depot
 from airgap.content.posix import free_bytes
 from airgap.content.storage import storage_errors
@@ -41,7 +41,6 @@ from airgap.server.pages.routes import make_site, page_routes
 from airgap.server.pages.visit import Site
 from airgap.server.run import Chore, ServerOptions, new_connections
 from airgap.server.tls import ServerTls
-from airgap.transfer.arrive import take_bundle
 from airgap.transfer.serving import import_names, served_arrival
 from airgap.wording import count_text
 
@@ -193,7 +192,7 @@ class Serving:
         data, folder, desk = self._data, self.options.data, None
         if data is not None and folder is not None:
             free = partial(_free, folder)
-            desk = ArrivalDesk(self.depot, take_bundle, ledger=data, free_bytes=free)
+            desk = ArrivalDesk(self.depot, _take_bundle, ledger=data, free_bytes=free)
             self._stack.callback(desk.close)
         return make_site(
             self.depot,
@@ -326,6 +325,15 @@ class _Lines(logging.Handler):
 def _nobody_let_in(options: ServingOptions, hint: str) -> SettingsError:
     where = options.external_url or options.listen.host
     return SettingsError(f"there are no users: everyone could come in by {where}", hint=hint)
+
+
+def _take_bundle(
+    file: RemoteFile, depot: Depot, options: ArrivalOptions, admission: Admission, *, run: Run
+) -> Arrival:
+    # what brings bundles in takes a good part of the start, and few servers are brought any
+    from airgap.transfer.arrive import take_bundle
+
+    return take_bundle(file, depot, options, admission, run=run)
 
 
 def _free(folder: Path) -> int:

@@ -151,18 +151,17 @@ def socket_traffic(fd: int) -> Traffic | None:
     Also bytes that the system sends by itself (sendfile) are counted. Source: linux/tcp.h,
     `struct tcp_info`, whose fields `tcpi_bytes_acked` and `tcpi_bytes_received` are these.
     """
-    if sys.platform != "linux":
-        return None
-    try:
-        with socket.socket(fileno=os.dup(fd)) as copy:
-            raw = copy.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
-            waiting = fcntl.ioctl(copy.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
-    except OSError:
-        return None
-    if len(raw) < _TCP_INFO_SIZE:
-        return None
-    acked, received = _TCP_INFO_BYTES.unpack_from(raw, _TCP_INFO_OFFSET)
-    return Traffic(acked + received, int.from_bytes(waiting, sys.byteorder))
+    if sys.platform == "linux":
+        try:
+            with socket.socket(fileno=os.dup(fd)) as copy:
+                raw = copy.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
+                waiting = fcntl.ioctl(copy.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+        except OSError:
+            return None
+        if len(raw) >= _TCP_INFO_SIZE:
+            acked, received = _TCP_INFO_BYTES.unpack_from(raw, _TCP_INFO_OFFSET)
+            return Traffic(acked + received, int.from_bytes(waiting, sys.byteorder))
+    return None
 
 
 def yield_to_others() -> None:
@@ -189,8 +188,10 @@ def interface_addresses() -> tuple[str, ...]:
 
     Sources: netdevice(7), SIOCGIFADDR; the kernel's /proc/net/if_inet6.
     """
-    if sys.platform != "linux":
-        return ()
+    return _interface_addresses() if sys.platform == "linux" else ()
+
+
+def _interface_addresses() -> tuple[str, ...]:
     found: list[str] = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
         for _, name in socket.if_nameindex():

@@ -124,7 +124,11 @@ def network_options(command: Command) -> Command:
             ),
             click.option("--cert", type=FILE, metavar="FILE", help="A TLS client certificate."),
             click.option("--key", type=FILE, metavar="FILE", help="The key of the certificate."),
-            click.option("--proxy", metavar="URL", help="Reach every host through this proxy."),
+            click.option(
+                "--proxy",
+                metavar="URL",
+                help="Reach every host but loopback and those of NO_PROXY through this proxy.",
+            ),
             click.option(
                 "--retries",
                 metavar="N",

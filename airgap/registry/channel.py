@@ -24,6 +24,8 @@ from airgap.run import Run
 
 MAX_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+WRONG_ANSWER = "ask who runs the registry, or a proxy before it, to look at how it is set up"
+WRONG_CONTENT = "whoever pushed it must build and push it again; leave it out until then"
 _MAX_NOTICES = 1000
 _T = TypeVar("_T")
 
@@ -76,8 +78,13 @@ class Channel:
     def call(
         self, what: str, operation: Callable[[], _T], *, progress: Callable[[], int] | None = None
     ) -> _T:
-        """Run an operation in the retry loop."""
-        return self.network.retrier.call(what, operation, progress=progress)
+        """Run an operation in the retry loop. What breaks the protocol says what to do about it."""
+        try:
+            return self.network.retrier.call(what, operation, progress=progress)
+        except RegistryProtocolError as error:
+            is_content = isinstance(error, InvalidContentError)
+            error.hint = error.hint or (WRONG_CONTENT if is_content else WRONG_ANSWER)
+            raise
 
     def endpoint(self) -> Endpoint:
         """Where the registry is asked.
@@ -125,6 +132,7 @@ class Channel:
             if hops > MAX_REDIRECTS:
                 raise RegistryProtocolError(
                     f"{own.netloc} redirected {what} more than {MAX_REDIRECTS} times",
+                    hint=WRONG_ANSWER,
                     origin=self.origin,
                 )
 

@@ -7,6 +7,7 @@ import socket
 import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http.client import BadStatusLine
 from typing import Any
 
 from urllib3 import exceptions
@@ -28,6 +29,8 @@ from airgap.registry.retry import TRANSIENT_STATUS, TransientError, parse_retry_
 
 MAX_ERROR_BODY = 64 * 1024
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+# What Go, nginx and Apache answer to HTTP at a port for TLS, always with a 400.
+_WANTS_TLS = re.compile(rb"HTTP request (was )?(sent )?to (an )?HTTPS|plain HTTP to an SSL", re.I)
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE")
 
 
@@ -45,11 +48,13 @@ class WireErrors:
         codes: The codes, in order.
         text: Codes and messages in one line; empty where there are none.
         is_html: Whether a page came instead of JSON.
+        wants_tls: Whether it says that plain HTTP came where TLS is spoken.
     """
 
     codes: tuple[str, ...] = ()
     text: str = ""
     is_html: bool = False
+    wants_tls: bool = False
 
     def has(self, *codes: str) -> bool:
         """Whether one of the codes is among them."""
@@ -58,12 +63,13 @@ class WireErrors:
 
 def parse_wire_errors(raw: bytes, content_type: str) -> WireErrors:
     """Read the body of an answer that says no; whatever it is, this does not fail."""
+    wants_tls = _WANTS_TLS.search(raw) is not None
     if "html" in content_type.lower() or raw.lstrip()[:1] == b"<":
-        return WireErrors(text="HTML instead of JSON", is_html=True)
+        return WireErrors(text="HTML instead of JSON", is_html=True, wants_tls=wants_tls)
     try:
         listed = parse_object(raw, what="an error").get("errors")
     except InvalidContentError:
-        return WireErrors(text=one_line(raw.decode("utf-8", "replace")))
+        return WireErrors(text=one_line(raw.decode("utf-8", "replace")), wants_tls=wants_tls)
     entries: list[Any] = listed if isinstance(listed, list) else []
     pairs = [
         (one_line(str(entry.get("code") or ""), 64), str(entry.get("message") or ""))
@@ -107,9 +113,13 @@ def refusal(
         )
     if status == 404:
         return ContentNotFoundError(f"{host} does not have {what}{said}", origin=origin)
+    hint = "a proxy or a login page may have answered" if wire.is_html else None
+    # the answer to a HEAD has no text
+    if response.url.endpoint.scheme == "http" and status == 400 and (wire.wants_tls or not said):
+        hint = f"if {host} speaks TLS, it must not be named with --plain-http"
     return RegistryProtocolError(
         f"{host} answered {status} to {what}{said}",
-        hint="a proxy or a login page may have answered" if wire.is_html else None,
+        hint=hint,
         origin=origin,
         status=status,
         wire_codes=wire.codes,
@@ -152,10 +162,9 @@ def network_failure(
     if isinstance(error, exceptions.NameResolutionError):
         return _unknown_host(error, host, origin)
     if isinstance(error, exceptions.ProxyError):
-        reason = one_line(str(getattr(error, "original_error", "") or ""), 120)
         return TransientError(
             UnavailableError(
-                f"{host} cannot be reached through the proxy: {_redacted(reason)}",
+                f"{host} cannot be reached through the proxy: {_proxy_reason(error)}",
                 hint="check --proxy and the proxy's own log",
                 origin=origin,
             )
@@ -173,7 +182,35 @@ def network_failure(
         return RegistryProtocolError(f"{host} cannot be asked that", origin=origin)
     else:
         message = f"the connection to {host} broke"
-    return TransientError(UnavailableError(message, hint="try again later", origin=origin))
+    hint = "try again later"
+    if endpoint.scheme == "http" and _is_unanswered(error):
+        hint += f"; if {host} speaks TLS, it must not be named with --plain-http"
+    return TransientError(UnavailableError(message, hint=hint, origin=origin))
+
+
+def _is_unanswered(error: Exception) -> bool:
+    """Whether the connection ended where an answer should have begun, as TLS servers do it."""
+    cause = error.args[-1] if isinstance(error, exceptions.ProtocolError) and error.args else None
+    return isinstance(cause, BadStatusLine | ConnectionError)
+
+
+def _proxy_reason(error: exceptions.ProxyError) -> str:
+    """Why a proxy was of no use, without the names of classes that urllib3 puts there."""
+    cause = error.original_error
+    inner = cause.args[0] if isinstance(cause, exceptions.SSLError) and cause.args else cause
+    if isinstance(inner, ssl.SSLCertVerificationError):
+        return f"its TLS certificate is not trusted: {one_line(inner.verify_message or '', 120)}"
+    if isinstance(inner, ssl.SSLError):
+        return "it does not speak TLS" if is_not_tls(str(inner)) else "TLS with it failed"
+    if isinstance(cause, exceptions.NameResolutionError):
+        return "its name is not known"
+    if isinstance(cause, exceptions.NewConnectionError):
+        return _reason(cause)
+    if isinstance(cause, exceptions.TimeoutError):
+        return "it sent nothing for too long"
+    if isinstance(cause, OSError):
+        return one_line(_redacted(cause.strerror or str(cause)), 120) or "the connection broke"
+    return "the connection broke"
 
 
 def _unknown_host(

@@ -99,7 +99,9 @@ def _ask(client: Client, text: str, headers: Mapping[str, str], descriptor: Desc
         response.release()
         url = url.follow(location, what="a redirect")
     raise RegistryProtocolError(
-        f"{url.endpoint.netloc} redirected {what} more than {MAX_REDIRECTS} times", origin=_ORIGIN
+        f"{url.endpoint.netloc} redirected {what} more than {MAX_REDIRECTS} times",
+        hint="its url leads in circles; without --non-distributable it is listed as left out",
+        origin=_ORIGIN,
     )
 
 

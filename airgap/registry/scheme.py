@@ -81,8 +81,9 @@ def _speaks_tls(endpoint: Endpoint, timeout: float, has_port: bool, origin: Orig
         except TimeoutError as error:
             raise TransientError(
                 UnavailableError(
-                    f"{endpoint.netloc} sent nothing for too long",
-                    hint="check that the registry runs and listens at that port",
+                    f"{endpoint.netloc} says nothing to a TLS handshake",
+                    hint="check that the registry runs there; if it speaks no TLS: --plain-http "
+                    f"{endpoint.netloc}",
                     origin=origin,
                 )
             ) from error

@@ -126,9 +126,10 @@ class Fetcher:
                 names = " or ".join(fetch.repositories)
                 error.hint = error.hint or f"it came from {names}: ask who runs the registry"
                 raise
+        is_one = len(fetch.repositories) == 1
         raise ContentNotFoundError(
-            f"{' and '.join(fetch.repositories)} name the blob {descriptor.digest} "
-            "and do not have it",
+            f"{' and '.join(fetch.repositories)} {'names' if is_one else 'name'} the blob "
+            f"{descriptor.digest} and {'does' if is_one else 'do'} not have it",
             hint="--allow-missing-at-source leaves it out and says so in the bundle",
             origin="source",
         ) from absent

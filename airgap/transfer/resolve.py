@@ -155,7 +155,8 @@ class Resolver:
         """Ask for a manifest, once for all the repositories that it is wanted in."""
         if depth > MAX_DEPTH:
             error = InvalidContentError(
-                f"indexes and referrers lie more than {MAX_DEPTH} deep in each other",
+                f"{repository}: indexes and referrers lie more than {MAX_DEPTH} deep in each other",
+                hint="--no-referrers leaves referrers out; such an index must be built anew",
                 origin="source",
             )
             self._end_or_go_on(error)
@@ -270,7 +271,15 @@ class Resolver:
                 parts.append(chunk)
         verifier.finish()
         raw = b"".join(parts)
-        platform = Platform.from_json(parse_object(raw, what=f"the config {config.digest.short}"))
+        try:
+            value = parse_object(raw, what=f"the config {config.digest.short}")
+            platform = Platform.from_json(value)
+        except InvalidContentError as error:
+            raise InvalidContentError(
+                f"{repository}: {error.message}",
+                hint="--platform asks each config what it runs on; this one must be built anew",
+                origin="source",
+            ) from error
         with self._lock:
             if config.digest not in self._contents:
                 self._hold(len(raw))

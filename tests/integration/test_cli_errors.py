@@ -14,20 +14,9 @@ import trustme
 
 from airgap.cli.main import run
 from tests.support import builders
-from tests.support.command_line import Outcome, airgap
+from tests.support.command_line import airgap, assert_refused
 from tests.support.embedded import EmbeddedRegistry, Status
 from tests.support.scripted_server import Reply, ScriptedServer
-
-
-def assert_refused(done: Outcome, code: int, kind: str, *said: str) -> None:
-    """Exactly an error line and at most a hint, with no traceback."""
-    lines = done.err.splitlines()
-    assert done.code == code, done.err
-    assert lines[-1 if len(lines) == 1 else -2].startswith(f"error[{kind}]: "), done.err
-    assert len(lines) <= 2
-    assert done.out == ""
-    for text in said:
-        assert text in done.err
 
 
 @pytest.mark.parametrize(

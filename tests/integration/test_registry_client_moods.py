@@ -90,6 +90,7 @@ def test_a_redirect_in_circles_ends(server: ScriptedServer, repository: Reposito
         read(repository)
     assert len(server.requests()) == 6
     assert caught.value.exit_code == 13
+    assert "who runs the registry" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,8 +47,8 @@ def server_context(authority: trustme.CA, name: str = "127.0.0.1") -> ssl.SSLCon
     return context
 
 
-def has_blob(host: str, **options: object) -> bool:
-    with open_lab(ClientOptions(timeout=5.0, **options)) as lab:  # type: ignore[arg-type]
+def has_blob(host: str, *, timeout: float = 5.0, **options: object) -> bool:
+    with open_lab(ClientOptions(timeout=timeout, **options)) as lab:  # type: ignore[arg-type]
         return lab.client.repository(host, "team/app", origin="source").has_blob(BLOB)
 
 
@@ -104,6 +105,28 @@ def test_a_tls_registry_on_loopback_never_sees_plain_text(
         lab.credentials.credential = Credential("user", "secret")
         assert lab.client.repository(server.host, "team/app", origin="source").has_blob(BLOB)
     assert len(server.requests()) == 2
+
+
+def test_a_silent_server_on_loopback_names_the_option() -> None:
+    """A server that says nothing to a handshake may be one for plain HTTP: the hint says so."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host = f"127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(UnavailableError, match="TLS handshake") as caught:
+            has_blob(host, timeout=0.1, retries=0)
+    assert f"--plain-http {host}" in (caught.value.hint or "")
+
+
+def test_http_at_a_port_for_tls_names_the_option() -> None:
+    """A 400 that says so gets the hint, and so does one to a HEAD, which can say nothing."""
+    said = Reply(400, {}, b"Client sent an HTTP request to an HTTPS server.\n")
+    with ScriptedServer() as server, open_lab(ClientOptions(timeout=5.0)) as lab:
+        server.on("HEAD", ".*").reply(Reply(400))
+        server.on("GET", ".*").reply(said)
+        repository = lab.client.repository(server.host, "team/app", origin="source")
+        for ask in (lambda: repository.has_blob(BLOB), lambda: repository.manifest("1")):
+            with pytest.raises(RegistryProtocolError) as caught:
+                ask()
+            assert "--plain-http" in (caught.value.hint or "")
 
 
 def test_other_hosts_are_spoken_to_by_tls_only() -> None:

@@ -61,3 +61,14 @@ def airgap(*arguments: object, stdin: bytes = b"", terminal: bool = False) -> Ou
     for stream in streams:
         stream.flush()
     return Outcome(int(code), streams[1].memory.getvalue(), streams[2].memory.getvalue().decode())
+
+
+def assert_refused(done: Outcome, code: int, kind: str, *said: str) -> None:
+    """Exactly an error line and at most a hint, with no traceback."""
+    lines = done.err.splitlines()
+    assert done.code == code, done.err
+    assert lines[-1 if len(lines) == 1 else -2].startswith(f"error[{kind}]: "), done.err
+    assert len(lines) <= 2
+    assert done.out == ""
+    for text in said:
+        assert text in done.err

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import json
+import ssl
+from http.client import RemoteDisconnected
 
 import pytest
+from urllib3 import exceptions
+from urllib3.connection import HTTPConnection
 
-from airgap.registry.failure import WireErrors, is_not_tls, one_line, parse_wire_errors
+from airgap.registry.endpoint import Endpoint
+from airgap.registry.failure import (
+    WireErrors,
+    is_not_tls,
+    network_failure,
+    one_line,
+    parse_wire_errors,
+)
+from airgap.registry.retry import TransientError
 
 
 def errors(*pairs: tuple[str, str]) -> bytes:
@@ -75,3 +87,66 @@ def test_long_texts_are_cut() -> None:
 def test_plain_answers_are_told_from_tls_failures(text: str, expected: bool) -> None:
     """A server that does not speak TLS is recognised by what OpenSSL says."""
     assert is_not_tls(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (b"Client sent an HTTP request to an HTTPS server.\n", True),
+        (b"<html>The plain HTTP request was sent to HTTPS port</html>", True),
+        (b"<p>Reason: You're speaking plain HTTP to an SSL-enabled server port.", True),
+        (b"the name is invalid", False),
+    ],
+)
+def test_a_server_that_wanted_tls_is_known_by_its_words(raw: bytes, expected: bool) -> None:
+    """What Go, nginx and Apache say to HTTP at a port for TLS is recognised, as a page or not."""
+    assert parse_wire_errors(raw, "").wants_tls is expected
+
+
+def not_connected() -> exceptions.NewConnectionError:
+    """What urllib3 raises where nobody listens."""
+    error = exceptions.NewConnectionError(HTTPConnection("proxy"), "failed: [Errno 111] no")
+    error.__cause__ = ConnectionRefusedError(111, "Connection refused")
+    return error
+
+
+@pytest.mark.parametrize(
+    ("original", "reason"),
+    [
+        (not_connected(), "connection refused"),
+        (
+            exceptions.NameResolutionError("proxy", HTTPConnection("proxy"), OSError("x")),  # type: ignore[arg-type]  # any error will do
+            "its name is not known",
+        ),
+        (exceptions.ConnectTimeoutError(), "it sent nothing for too long"),
+        (exceptions.SSLError(ssl.SSLError(1, "[SSL] wrong version number")), "does not speak TLS"),
+        (exceptions.SSLError(ssl.SSLError(1, "[SSL] alert")), "TLS with it failed"),
+        (
+            OSError("Tunnel connection failed: 407 of //me:s3cret@proxy" + "x" * 200),
+            "Tunnel connection failed: 407 of //proxyx",
+        ),
+        (exceptions.ProtocolError(HTTPConnection("proxy")), "the connection broke"),
+    ],
+)
+def test_a_proxy_that_fails_is_told_in_words(original: Exception, reason: str) -> None:
+    """Neither the names of Python's classes nor credentials are in the message."""
+    error = exceptions.ProxyError("no", original)
+    failure = network_failure(error, Endpoint("https", "there", 443), origin=None)
+    assert isinstance(failure, TransientError)
+    message = failure.error.message
+    assert message.startswith("there cannot be reached through the proxy: ")
+    assert reason in message
+    assert "object" not in message
+    assert "HTTPConnection" not in message
+    assert "s3cret" not in message
+
+
+@pytest.mark.parametrize(("scheme", "is_told"), [("http", True), ("https", False)])
+def test_a_connection_without_an_answer_may_have_been_meant_for_tls(
+    scheme: str, is_told: bool
+) -> None:
+    """Where HTTP got no answer at all, the hint speaks of --plain-http."""
+    error = exceptions.ProtocolError("Connection aborted.", RemoteDisconnected("no"))
+    failure = network_failure(error, Endpoint(scheme, "there", 5000), origin=None)
+    assert isinstance(failure, TransientError)
+    assert ("--plain-http" in (failure.error.hint or "")) is is_told

@@ -1,0 +1,90 @@
+"""The documents name only what is there."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+
+from airgap.cli.tree import airgap
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+_LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
+_CODE = re.compile(r"^ *```\n(.*?)^ *```$|`([^`]+)`", re.M | re.S)
+_COMMAND = re.compile(r"\bairgap ((?:[a-z]+ ?)+)(.*)")
+_OPTION = re.compile(r"(?<=\s)--[a-z][a-z-]*")
+
+
+def name_of(path: Path) -> str:
+    """A document's name for people."""
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_links_lead_somewhere(path: Path) -> None:
+    """Each link to a file of the project names one that is there."""
+    targets = _LINK.findall(path.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+def test_every_document_is_in_the_index() -> None:
+    """docs/README.md leads to each document beside and below it, decisions by their own index."""
+    folder = ROOT / "docs"
+    linked = {
+        (folder / target).resolve()
+        for target in _LINK.findall((folder / "README.md").read_text(encoding="utf-8"))
+    }
+    documents = {path for path in folder.rglob("*.md") if path.parent.name != "adr"}
+    assert documents - linked == {folder / "README.md"}
+
+
+def shown_in(path: Path) -> list[tuple[str, str]]:
+    """The command lines of a document: the words behind `airgap`, and what follows them."""
+    codes = _CODE.finditer(path.read_text(encoding="utf-8"))
+    texts = [(match[1] or match[2]).replace("\\\n", " ") for match in codes]
+    return [(found[1], found[2]) for text in texts for found in _COMMAND.finditer(text)]
+
+
+def unknown(words: str, rest: str) -> list[str]:
+    """What of a command line of a document airgap does not have."""
+    command: click.Command = airgap
+    for word in words.split():
+        if not isinstance(command, click.Group):
+            break
+        found = command.get_command(click.Context(command), word)
+        if found is None:
+            return [word]
+        command = found
+    known = {
+        o for parameter in command.params for o in (*parameter.opts, *parameter.secondary_opts)
+    }
+    part = re.split(r"[|#&]| -- ", rest)[0]
+    return [option for option in _OPTION.findall(f" {part}") if option not in known | {"--help"}]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_commands_and_options_are_there(path: Path) -> None:
+    """Each `airgap …` of a document names a command, and options that it has."""
+    shown = shown_in(path)
+    assert [(words, *found) for words, rest in shown if (found := unknown(words, rest))] == []
+
+
+def test_the_examples_are_looked_at() -> None:
+    """The pattern finds the commands of the README, and options that no command has."""
+    words = {words.strip() for words, _ in shown_in(ROOT / "README.md")}
+    assert {"export images", "import bundle", "user add alice", "completion bash"} <= words
+    assert unknown("export nothing", "") == ["nothing"]
+    assert unknown("export images", "x --no-such | y --more") == ["--no-such"]
+
+
+def test_the_settings_that_are_shown_are_read() -> None:
+    """The example of docs/settings.md is TOML with known keys."""
+    from airgap.cli.settings import NAMES
+
+    text = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"```toml\n(.*?)```", text, re.S)
+    assert {key.replace("-", "_") for key in tomllib.loads(example)} <= NAMES

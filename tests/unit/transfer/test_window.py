@@ -94,6 +94,15 @@ def test_nothing_is_forgotten_before_a_joined_reader_has_read_it():
     assert read(second, limit=50) == DATA[:50]
 
 
+def test_a_large_chunk_pushes_nothing_out_that_is_still_unread():
+    """One chunk may be longer than the window: what the slow one needs is kept all the same."""
+    window = Window(iter([DATA[:2], DATA[2:700], DATA[700:]]), run=Run(), size=10)
+    fast, slow = window.join(), window.join()
+    assert read(fast, limit=3)[:3] == DATA[:3]
+    fast.leave()
+    assert read(slow) == DATA
+
+
 def test_a_broken_pipe_breaks_all_readers():
     """The error of the content reaches everybody, each time somebody asks."""
 

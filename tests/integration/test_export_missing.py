@@ -10,6 +10,7 @@ import pytest
 from airgap.errors import (
     ContentNotFoundError,
     ExitCode,
+    InvalidContentError,
     PartialError,
     RegistryProtocolError,
     UnauthorizedError,
@@ -17,8 +18,10 @@ from airgap.errors import (
 )
 from airgap.oci import mediatype
 from airgap.oci.platform import Platform
+from airgap.oci.referrers import fallback_tag
+from airgap.server.settings import RegistrySettings
 from tests.support import builders
-from tests.support.embedded import Status
+from tests.support.embedded import EmbeddedRegistry, Status
 from tests.support.transfers import (
     assert_sound,
     catalog_of,
@@ -159,6 +162,16 @@ def test_an_error_of_the_tag_list_never_counts_as_none(outside, name, tmp_path):
     outside.fail(Status(500), path=r"/tags/list", times=1000)
     with pytest.raises(UnavailableError):
         export(name, tmp_path / "b.tar")
+
+
+def test_a_fallback_tag_that_names_no_list_is_an_error(tmp_path):
+    """What stands there is not taken for "nothing refers to it", and no bug comes of it."""
+    with EmbeddedRegistry(settings=RegistrySettings(referrers=False)) as outside:
+        image = builders.push(outside.repository("app"), builders.image(), tag="1")
+        other = builders.image(seed=5)
+        builders.push(outside.repository("app"), other, tag=fallback_tag(image.digest))
+        with pytest.raises(InvalidContentError, match="is no index"):
+            export(f"{outside.host}/app:1", tmp_path / "b.tar")
 
 
 def test_a_registry_that_wants_to_be_left_alone_ends_the_run(outside, name, layer, tmp_path):

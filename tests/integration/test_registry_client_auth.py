@@ -214,11 +214,12 @@ def test_a_token_server_that_refuses_is_unauthorized(
     assert BASIC.partition(" ")[2] not in str(caught.value)
 
 
+@pytest.mark.parametrize("status", [429, 503])
 def test_a_token_server_that_is_busy_is_waited_for(
-    server: ScriptedServer, repository: Repository, lab: Lab
+    server: ScriptedServer, repository: Repository, lab: Lab, status: int
 ) -> None:
-    """A 503 of the token server is tried again by the same loop."""
-    protect(server).reply(Reply(503), Reply.json({"token": "one"}))
+    """A 429 or 503 of the token server is tried again by the same loop."""
+    protect(server).reply(Reply(status), Reply.json({"token": "one"}))
     assert repository.has_blob(BLOB)
     assert len(lab.waits) == 1
 

@@ -91,9 +91,9 @@ def test_every_page_of_tags_is_got_once(tmp_path):
         assert outside.count("GET", tag) == 1
 
 
-@pytest.mark.parametrize("how", ["refused", "long"])
+@pytest.mark.parametrize("how", ["refused", "nonsense", "long"])
 def test_single_tags_are_asked_for_where_the_list_is_no_help(tmp_path, how, monkeypatch):
-    """A list that is refused or over 10,000 tags long is not read: HEAD tells."""
+    """A list that is refused, no list or over 10,000 tags long is not read: HEAD tells."""
     if how == "long":
         monkeypatch.setattr("airgap.transfer.referrers.MAX_LISTED_TAGS", 10)
     with EmbeddedRegistry() as outside:
@@ -105,6 +105,8 @@ def test_single_tags_are_asked_for_where_the_list_is_no_help(tmp_path, how, monk
         builders.push(repository, cosign, tag=tag)
         if how == "refused":
             outside.fail(Status(403), path=r"/tags/list", times=100)
+        if how == "nonsense":
+            outside.fail(Status(200, body=b"<html>"), path=r"/tags/list", times=100)
         result = export(f"{outside.host}/app:zzz", tmp_path / "b.tar")
         assert result.plan.blob_count == 4
         assert outside.count("HEAD", r"/manifests/sha256-") == 3 + 3  # image and signature

@@ -300,6 +300,26 @@ def test_an_output_that_is_full_is_an_error(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_an_error_that_nobody_can_read_still_has_its_code(tmp_path: Path) -> None:
+    """A full standard error changes neither what happens nor how it is told by the code."""
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "airgap", "inspect", "bundle", tmp_path / "none.tar"]
+        assert subprocess.run(command, stderr=full, timeout=60).returncode == 10
+
+
+def test_a_name_that_the_terminal_cannot_show_is_shown_otherwise(tmp_path: Path) -> None:
+    """An encoding that lacks a letter ends nothing."""
+    done = subprocess.run(
+        [sys.executable, "-m", "airgap", "inspect", "bundle", tmp_path / "größe.tar"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == 10
+    assert rb"gr\xf6\xdfe.tar" in done.stderr
+
+
 def test_closed_streams_do_no_harm(tmp_path: Path) -> None:
     """A command whose standard streams are closed does its work and exits as it should."""
     with EmbeddedRegistry() as registry:

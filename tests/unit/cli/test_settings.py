@@ -122,6 +122,13 @@ def test_a_file_that_is_no_text_is_refused(places: dict[str, Path]) -> None:
         load(places)
 
 
+def test_an_endless_file_is_refused(places: dict[str, Path]) -> None:
+    """What is larger than any settings are is not parsed."""
+    places["user"].write_text("jobs = 8\n" + "#" * (1 << 20))
+    with pytest.raises(SettingsError, match="more than 1048576 bytes"):
+        load(places)
+
+
 def test_a_near_key_is_proposed(places: dict[str, Path]) -> None:
     """The hint names the key that was probably meant."""
     places["user"].write_text("plain_http = []")
@@ -225,6 +232,8 @@ def test_without_variables_the_home_folder_counts() -> None:
     found = read_environment({"HOME": "/h", "REGISTRY_AUTH_FILE": "/a.json"})
     assert found.docker_config == Path("/h/.docker")
     assert found.containers_auth == (Path("/a.json"),)
+    assert found.has_color
+    assert not read_environment({"HOME": "/h", "TERM": "dumb"}).has_color
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ def test_more_repositories_than_connections_do_not_wait_for_each_other(pack, sma
 
 
 def test_a_repository_that_refuses_does_not_hold_the_others(pack, small_window):
-    """The refused one takes nothing from the window, and the rest go on once it is out of the way."""
+    """The refused one takes nothing from the window; the rest go on once it is out of the way."""
     layer, made = shared(3, 4_000_000)
     data = pack(made).read_bytes()
     refused = []

@@ -67,7 +67,7 @@ class ManifestPusher:
             What the name stands for now: the root, or one image of an index that was refused.
 
         Raises:
-            AirgapError: The tag is not set then.
+            AirgapError: Something is not there. A tag is only set when all that it needs was taken.
         """
         named, sent = self._put_image(publication)
         for referral in publication.referrals:

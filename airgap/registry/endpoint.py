@@ -106,11 +106,6 @@ class Url:
         joint = "&" if "?" in self.target else "?"
         return Url(self.endpoint, f"{self.target}{joint}{key}={value}")
 
-    @property
-    def shown(self) -> str:
-        """The url without its query, which may hold a signature that grants access."""
-        return f"{self.endpoint}{self.target.partition('?')[0]}"
-
     def __str__(self) -> str:
         return f"{self.endpoint}{self.target}"
 

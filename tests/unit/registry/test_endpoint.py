@@ -94,11 +94,6 @@ def test_a_query_is_appended(target: str, expected: str) -> None:
     assert Url(BASE.endpoint, target).with_query("digest", "d").target == expected
 
 
-def test_a_shown_url_hides_its_signature() -> None:
-    """What is shown of a url has no query."""
-    assert Url.parse("https://a/b?X-Amz-Signature=s", what="it").shown == "https://a/b"
-
-
 @pytest.mark.parametrize(
     ("registry", "expected"),
     [

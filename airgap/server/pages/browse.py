@@ -85,7 +85,8 @@ async def _repository(visit: Visit, repository: Repository, name: str) -> web.Re
 
     def read() -> tuple[Listing, list[library.TagRow]]:
         listing = library.tags(repository, after=after, with_hidden=with_hidden)
-        rows = (library.tag_row(repository, tag) for tag in listing.names)
+        reader = library.Reader(repository)
+        rows = (library.tag_row(reader, tag) for tag in listing.names)
         return listing, [row for row in rows if row is not None]
 
     listing, rows = await asyncio.to_thread(read)

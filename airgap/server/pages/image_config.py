@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +17,9 @@ from airgap.oci.mediatype import IMAGE_CONFIGS
 from airgap.oci.platform import Platform
 
 MAX_CONFIG = 4 * 1024 * 1024
+MAX_SHOWN = 500
+"""How many variables, ports, labels and so on are shown; a config has room for very many."""
+_MORE = "\N{HORIZONTAL ELLIPSIS}"
 _SETTINGS = {
     "User": "user",
     "Entrypoint": "entrypoint",
@@ -89,7 +92,7 @@ def read_config(raw: bytes) -> ImageConfig:
         _texts(running.get("Env")),
         _keys(running.get("ExposedPorts")),
         _keys(running.get("Volumes")),
-        tuple(sorted((key, text_of(text)) for key, text in labels.items()))
+        cut_pairs(sorted((key, text_of(text)) for key, text in labels.items()))
         if isinstance(labels, dict)
         else (),
         tuple(step for step in history if isinstance(step, dict))
@@ -103,16 +106,27 @@ def text_of(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
+def cut_pairs(pairs: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """The first of some labels; where there are more, how many stands behind them."""
+    more = len(pairs) - MAX_SHOWN
+    return (*pairs[:MAX_SHOWN], *([(_MORE, f"and {more} more")] if more > 0 else ()))
+
+
+def _cut(texts: Sequence[str]) -> tuple[str, ...]:
+    more = len(texts) - MAX_SHOWN
+    return (*texts[:MAX_SHOWN], *([f"{_MORE} and {more} more"] if more > 0 else ()))
+
+
 def _texts(value: object) -> tuple[str, ...]:
-    return tuple(part for part in value if isinstance(part, str)) if isinstance(value, list) else ()
+    if not isinstance(value, list):
+        return ()
+    return _cut([part for part in value if isinstance(part, str)])
 
 
 def _keys(value: object) -> tuple[str, ...]:
-    return (
-        tuple(sorted(key for key in value if isinstance(key, str)))
-        if isinstance(value, dict)
-        else ()
-    )
+    if not isinstance(value, dict):
+        return ()
+    return _cut(sorted(key for key in value if isinstance(key, str)))
 
 
 def _joined(value: object) -> str:

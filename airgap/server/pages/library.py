@@ -23,6 +23,12 @@ PAGE = 50
 """How many rows a page of a list has."""
 MAX_HITS = 200
 """How many tags a search finds at most."""
+MAX_READS = 2000
+"""How many manifests are looked for to show one page."""
+MAX_READ_BYTES = 32 << 20
+"""How many bytes of manifests are read for it: whoever may push decides how large they are."""
+MAX_PLATFORMS = 50
+"""How many platforms of one tag a list names."""
 _BATCH = 1000
 _MAX_DEPTH = 8
 
@@ -61,15 +67,59 @@ class TagRow:
         tag: The tag.
         digest: What it names.
         kind: image, index, chart or artifact; empty where its manifest cannot be read.
-        platforms: What it runs on.
-        size: The bytes of all that is here of it; None where its manifest cannot be read.
+        platforms: What it runs on, the first ones of them.
+        more_platforms: How many more there are.
+        size: The bytes of all that is here of it; None where its manifest cannot be read, or
+            where it would take too long to count them.
     """
 
     tag: str
     digest: Digest
     kind: str = ""
     platforms: tuple[Platform, ...] = ()
+    more_platforms: int = 0
     size: int | None = None
+
+
+class Reader:
+    """Reads manifests of one repository for one page, and not more of them than that is worth.
+
+    Args:
+        repository: Where they are.
+        reads: How many are looked for.
+        size: How many bytes are read.
+    """
+
+    def __init__(
+        self, repository: Repository, *, reads: int = MAX_READS, size: int = MAX_READ_BYTES
+    ) -> None:
+        self.repository = repository
+        self._reads = reads
+        self._size = size
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether nothing is read any more."""
+        return self._reads <= 0 or self._size <= 0
+
+    def spend(self) -> bool:
+        """Count one question to the repository; False where no more may be asked."""
+        if self.is_spent:
+            return False
+        self._reads -= 1
+        return True
+
+    def read(self, descriptor: Descriptor) -> Document | None:
+        """Read a manifest; None where it is not here, cannot be read, or would be too much."""
+        if not self.spend():
+            return None
+        with suppress(AirgapError):
+            document = self.repository.manifest(
+                str(descriptor.digest), media_type=descriptor.media_type
+            )
+            self._size -= document.descriptor.size
+            return document
+        return None
 
 
 class Library:
@@ -147,16 +197,23 @@ def is_hidden(tag: str) -> bool:
     return cosign_subject(tag) is not None or is_fallback_tag(tag)
 
 
-def tag_row(repository: Repository, tag: str) -> TagRow | None:
+def tag_row(reader: Reader, tag: str) -> TagRow | None:
     """What a list says of a tag; None where it is gone meanwhile."""
-    found = repository.resolve(tag)
+    found = reader.repository.resolve(tag)
     if found is None:
         return None
-    document = read_document(repository, found)
+    document = reader.read(found)
     if document is None:
         return TagRow(tag, found.digest)
-    size = size_of(repository, document)
-    return TagRow(tag, found.digest, kind_of(document), _platforms(repository, document), size)
+    platforms = _platforms(reader.repository, document)
+    return TagRow(
+        tag,
+        found.digest,
+        kind_of(document),
+        platforms[:MAX_PLATFORMS],
+        len(platforms[MAX_PLATFORMS:]),
+        size_of(reader, document),
+    )
 
 
 def _platforms(repository: Repository, document: Document) -> tuple[Platform, ...]:
@@ -177,15 +234,11 @@ def kind_of(document: Document) -> str:
     return "image" if document.is_runnable else "artifact"
 
 
-def read_document(repository: Repository, descriptor: Descriptor) -> Document | None:
-    """Read a manifest; None where it is not here or cannot be read."""
-    with suppress(AirgapError):
-        return repository.manifest(str(descriptor.digest), media_type=descriptor.media_type)
-    return None
+def size_of(reader: Reader, document: Document) -> int | None:
+    """The bytes of a manifest and of all below it that is here, each counted once.
 
-
-def size_of(repository: Repository, document: Document) -> int:
-    """The bytes of a manifest and of all below it that is here, each counted once."""
+    None where there is too much to look at.
+    """
     sizes: dict[Digest, int] = {}
     waiting: list[tuple[Document, int]] = [(document, 0)]
     while waiting:
@@ -193,7 +246,11 @@ def size_of(repository: Repository, document: Document) -> int:
         sizes[current.descriptor.digest] = current.descriptor.size
         sizes.update((blob.digest, blob.size) for blob in current.blobs())
         for child in current.children() if depth < _MAX_DEPTH else ():
-            found = None if child.digest in sizes else read_document(repository, child)
+            if child.digest in sizes:
+                continue
+            if reader.is_spent:
+                return None
+            found = reader.read(child)
             if found is not None:
                 waiting.append((found, depth + 1))
     return sum(sizes.values())

@@ -20,7 +20,7 @@ from airgap.transfer.copy import BlobSource
 from airgap.transfer.destination import Target
 from airgap.transfer.outcome import Failure, ImportedImage, ImportResult, Outcome, may_go_on
 from airgap.transfer.publication import Publication
-from airgap.transfer.push_blobs import Attempt, BlobPusher, Tally
+from airgap.transfer.push_blobs import Attempt, BlobPusher, Tally, sending_order
 from airgap.transfer.push_manifests import ManifestPusher, Sparse, tag_digests
 from airgap.transfer.receiver import Receiver, ReceivingRepository
 from airgap.transfer.rehearsal import RehearsedRepository
@@ -135,7 +135,7 @@ class Publisher:
             self._fail(target, error)
 
     def push_blobs(self, source: BlobSource | None) -> None:
-        """Send what is missing, in parallel, the largest first.
+        """Send what is missing, in parallel.
 
         Args:
             source: Where the blobs are; None for a dry run, which opens none.
@@ -159,8 +159,7 @@ class Publisher:
 
             return push
 
-        wanted = [want.descriptor for want in self._wanted.values()]
-        wanted.sort(key=lambda descriptor: (-descriptor.size, descriptor.digest))
+        wanted = sending_order(want.descriptor for want in self._wanted.values())
         self._parallel([task(descriptor) for descriptor in wanted])
 
     def push_documents(self, documents: Mapping[Digest, Document]) -> None:

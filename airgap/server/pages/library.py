@@ -23,7 +23,7 @@ PAGE = 50
 """How many rows a page of a list has."""
 MAX_HITS = 200
 """How many tags a search finds at most."""
-MAX_READS = 2000
+MAX_READS = 1000
 """How many manifests are looked for to show one page."""
 MAX_READ_BYTES = 32 << 20
 """How many bytes of manifests are read for it: whoever may push decides how large they are."""

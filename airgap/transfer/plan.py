@@ -6,6 +6,7 @@ without the images that need them is made by the same function.
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -221,13 +222,15 @@ def _platform_error(
 
 
 def _size_error(
-    reference: Reference, closure: _Closure, sizes: Mapping[Digest, int]
+    reference: Reference, closure: _Closure, sizes: dict[Digest, int]
 ) -> AirgapError | None:
     """A size that is not the one that content has, or that another manifest says it has.
 
     The bundle would be refused on the other side, where the source cannot be asked any more.
     """
-    known = {blob.digest: blob.size for blob in closure.blobs.values()} | dict(sizes)
+    # What others say counts first; neither is copied, since there may be thousands of images.
+    own = {blob.digest: blob.size for blob in closure.blobs.values()}
+    known = ChainMap(sizes, own)
     for document in closure.documents.values():
         for needed in successors(document):
             size = known.get(needed.digest, needed.size)

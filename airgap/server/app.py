@@ -35,15 +35,10 @@ from airgap.server.exchange import (
 )
 from airgap.server.router import METHODS, Resource, Route, route
 from airgap.server.settings import RegistrySettings
+from airgap.server.unreadable import SANDBOX, SERVER
 
 API_VERSION = {"Docker-Distribution-Api-Version": "registry/2.0"}
 """Not in the specification any more, and still what some clients know a registry by."""
-SANDBOX = {
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; sandbox",
-}
-"""Whatever was pushed is data: a browser that is led to it must not run it as a page of ours."""
-
 READING = ("GET", "HEAD")
 NAMESPACE = web.RequestKey("airgap.namespace", str)
 """Which registry's repository a request was given, among those of that name."""
@@ -196,9 +191,7 @@ def _translated(error: AirgapError) -> WireError:
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(API_VERSION)
-    # not aiohttp's own, which tells the versions of everything
-    response.headers["Server"] = "airgap"
+    response.headers.update(API_VERSION | SERVER)
     if request.path.startswith("/v2"):
         response.headers.update(SANDBOX)
     namespace = request.get(NAMESPACE)

@@ -28,6 +28,7 @@ from airgap.server.connections import Connection, Connections
 from airgap.server.health import Health
 from airgap.server.limits import Limits
 from airgap.server.notify import Notifier
+from airgap.server.unreadable import new_speaker
 
 BACKLOG = 1024
 _POLL_SECONDS = 0.2
@@ -207,7 +208,7 @@ class _Door:
 
     async def _greet(self, client: socket.socket, origin: str) -> None:
         """Begin to speak with a client: with TLS that takes a few turns."""
-        connection = Connection(self._server(), origin, self._connections)
+        connection = Connection(new_speaker(self._server), origin, self._connections)
         tls = self._tls
         try:
             await asyncio.get_running_loop().connect_accepted_socket(

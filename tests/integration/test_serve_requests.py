@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 
@@ -20,8 +21,8 @@ def server(tmp_path_factory) -> Iterator[ServedProcess]:
         yield server
 
 
-def talk(server: ServedProcess, *pieces: bytes) -> list[int]:
-    """Send bytes, and give the statuses of all answers until the server ends or falls silent."""
+def hear(server: ServedProcess, *pieces: bytes) -> bytes:
+    """Send bytes, and give all that comes until the server ends or falls silent."""
     answers = b""
     with server.connect(20) as client:
         try:
@@ -32,6 +33,12 @@ def talk(server: ServedProcess, *pieces: bytes) -> list[int]:
                 answers += part
         except (ConnectionError, TimeoutError):
             pass
+    return answers
+
+
+def talk(server: ServedProcess, *pieces: bytes) -> list[int]:
+    """Send bytes, and give the statuses of all answers."""
+    answers = hear(server, *pieces)
     return [int(status) for status in re.findall(rb"HTTP/1\.[01] ([0-9]{3}) [A-Z]", answers)]
 
 
@@ -144,3 +151,26 @@ def test_a_client_that_says_much_and_goes_is_forgotten(server):
     for _ in range(1000):
         server.connect(20).close()
     assert talk(server, b"GET /v2/ HTTP/1.1\r\n" + LAST + b"\r\n") == [200]
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [b"Authorization : Basic c2VjcmV0\r\n", b"c2VjcmV0\r\n", b"X: c2VjcmV0\x00\r\n"],
+    ids=["space", "no colon", "null byte"],
+)
+def test_what_cannot_be_read_is_not_repeated(server, secret):
+    """Neither answer nor log have what came, and the answer is fenced and tells no version."""
+    answer = hear(server, b"GET /v2/ HTTP/1.1\r\n" + HOST + secret + b"\r\n")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b" 400 " in head.split(b"\r\n")[0]
+    for header in (
+        b"X-Content-Type-Options: nosniff",
+        b"Content-Security-Policy: default-src 'none'; sandbox",
+        b"Content-Type: application/json",
+        b"Server: airgap",
+    ):
+        assert header in head.split(b"\r\n")
+    assert json.loads(body)["errors"][0]["code"] == "UNSUPPORTED"
+    assert b"c2VjcmV0" not in answer
+    assert talk(server, b"GET /v2/ HTTP/1.1\r\n" + LAST + b"\r\n") == [200]
+    assert "c2VjcmV0" not in "".join(server.errors)

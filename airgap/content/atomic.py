@@ -11,10 +11,17 @@ from airgap.content.storage import storage_errors
 
 TEMPORARY = ".airgap-"
 """How the name of a file begins that is not finished yet; a crash may leave such files."""
+PRIVATE = 0o700
+"""The mode of a folder that is for its owner only."""
 
 
-def make_folder(folder: Path, *, durable: bool = True) -> None:
+def make_folder(folder: Path, *, durable: bool = True, mode: int = 0o777) -> None:
     """Create a folder and those above it, each durable in the one that holds it.
+
+    Args:
+        folder: Where.
+        durable: Whether it must survive a power cut once this returns.
+        mode: Who may do what with the folder itself, if it is made.
 
     Raises:
         StorageError: It could not be created.
@@ -23,7 +30,7 @@ def make_folder(folder: Path, *, durable: bool = True) -> None:
         return
     make_folder(folder.parent, durable=durable)
     with storage_errors(folder):
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(mode=mode, exist_ok=True)
         if durable:
             sync_folder(folder.parent)
 

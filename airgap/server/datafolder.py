@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airgap.content.arrival import Arrival
-from airgap.content.atomic import make_folder, remove_file, write_file
+from airgap.content.atomic import PRIVATE, make_folder, remove_file, write_file
 from airgap.content.folder import FolderPool
 from airgap.content.repository import StoredDepot
 from airgap.content.storage import storage_errors
@@ -161,7 +161,7 @@ def open_data(
         if not creates:
             raise SettingsError(f"{root} is not a data folder", hint="--data names one")
         _refuse_foreign(root)
-        _make_private(root)
+        make_folder(root.absolute(), mode=PRIVATE)
     with ExitStack() as stack:
         pool = FolderPool(root, durable=durable)
         stack.callback(pool.close)
@@ -263,13 +263,6 @@ def _migrate(
     FolderVersion(FOLDER_VERSION, version.id, version.backend).write(root)
     with storage_errors(root):
         (root / OLD_RECORDS).rename(root / f"{OLD_RECORDS}.old")
-
-
-def _make_private(root: Path) -> None:
-    with storage_errors(root):
-        if not root.exists():
-            make_folder(root.absolute().parent)
-            root.mkdir(mode=0o700)
 
 
 def _refuse_foreign(root: Path) -> None:

@@ -13,7 +13,7 @@ from typing import IO
 
 from sqlalchemy import select
 
-from airgap.content.atomic import make_folder
+from airgap.content.atomic import PRIVATE, make_folder
 from airgap.content.folder_lock import FolderLock
 from airgap.content.posix import sync_data, sync_folder
 from airgap.content.storage import storage_errors
@@ -90,8 +90,7 @@ def restore_backup(
     with storage_errors(root):
         if root.exists() and any(path.name != "lost+found" for path in root.iterdir()):
             raise ConflictError(f"{root} is not empty", hint="name a folder that is not there yet")
-        make_folder(root.absolute().parent)
-        root.mkdir(mode=0o700, exist_ok=True)
+        make_folder(root.absolute(), mode=PRIVATE)
     with ExitStack() as stack:
         stack.callback(FolderLock(root).close)
         fill_folder(root)

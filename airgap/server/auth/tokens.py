@@ -15,8 +15,8 @@ from typing import Any
 
 import jwt
 
-from airgap.content.atomic import make_folder, write_file
-from airgap.content.storage import storage_error, storage_errors
+from airgap.content.atomic import PRIVATE, make_folder, write_file
+from airgap.content.storage import storage_error
 from airgap.errors import SettingsError
 from airgap.oci.digest import keyed_digest
 from airgap.server.access import Grants
@@ -197,9 +197,8 @@ def load_key(folder: Path) -> bytes:
     found = _read_key(path)
     if found is not None:
         return found
-    make_folder(folder)
-    with storage_errors(path.parent):
-        path.parent.mkdir(mode=0o700, exist_ok=True)
+    make_folder(folder, mode=PRIVATE)
+    make_folder(path.parent, mode=PRIVATE)
     with lock_folder(folder):
         found = _read_key(path)
         if found is None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from airgap.content.atomic import make_folder, write_file
+from airgap.content.atomic import PRIVATE, make_folder, write_file
 from airgap.content.posix import give_owner, lock
 from airgap.content.storage import storage_error, storage_errors
 from airgap.errors import ConflictError, ContentNotFoundError, LockedError, StorageError
@@ -225,7 +225,8 @@ class UserFolder:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Hold the folder against others who change it by this class."""
-        make_folder(self.folder)
+        # it becomes the data folder of a registry, which holds more than the users
+        make_folder(self.folder, mode=PRIVATE)
         with lock_folder(self.folder):
             yield
 

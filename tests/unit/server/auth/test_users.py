@@ -51,6 +51,19 @@ def test_the_first_user_brings_the_files(folder: UserFolder) -> None:
     assert folder.load().users() == (User("amy", ("admins", "payments"), is_admin=True),)
 
 
+def test_the_folder_is_for_its_owner_only(folder: UserFolder) -> None:
+    """Content may lie in it later; a folder that is there already keeps its mode."""
+    before = os.umask(0)
+    try:
+        folder.add("alice", HASH)
+    finally:
+        os.umask(before)
+    assert folder.folder.stat().st_mode & 0o777 == 0o700
+    folder.folder.chmod(0o750)
+    folder.add("bob", HASH)
+    assert folder.folder.stat().st_mode & 0o777 == 0o750
+
+
 def test_what_others_wrote_stays(folder: UserFolder) -> None:
     """Comments, foreign lines, rules, links and the mode of the file are kept."""
     folder.folder.mkdir()

@@ -12,7 +12,7 @@ from aiohttp import web
 from airgap.content.depot import RepositoryPager
 from airgap.server.access import visible_names
 from airgap.server.exchange import Exchange, json_answer
-from airgap.server.paging import next_link, page, page_size
+from airgap.server.paging import page, page_size
 
 STEP = 1000
 """How many names are taken from the depot at once, before it is known who may see them."""
@@ -24,7 +24,7 @@ async def get(exchange: Exchange) -> web.StreamResponse:
     names = await asyncio.to_thread(_names, exchange, size + 1, exchange.query("last"))
     found, has_more = page(names, size, None)
     link = {"n": str(size), "last": found[-1]} if has_more else {}
-    headers = next_link(exchange.request.path, link) if link else None
+    headers = exchange.next_page(link) if link else None
     return json_answer({"repositories": list(found)}, headers)
 
 

@@ -12,8 +12,10 @@ from weakref import WeakValueDictionary
 from aiohttp import web
 
 from airgap.content.depot import Depot, Repository
+from airgap.oci.reference import is_registry
 from airgap.server.access import Action, Guard, Principal
 from airgap.server.errors import WireError
+from airgap.server.paging import next_link
 from airgap.server.router import Route
 from airgap.server.settings import RegistrySettings
 
@@ -80,6 +82,12 @@ class Exchange:
         """Whether the one who asks may do something, here or in another repository."""
         where = self.route.repository if repository is None else repository
         return self.guard.may(self.principal, action, where)
+
+    def next_page(self, parameters: Mapping[str, str]) -> dict[str, str]:
+        """The header that leads to the next page, in the registry that this one stands in for."""
+        namespace = self.query("ns") or ""
+        kept = {"ns": namespace} if is_registry(namespace) else {}
+        return next_link(self.request.path, {**parameters, **kept})
 
     def query(self, name: str) -> str | None:
         """A parameter of the query, the first one of that name."""

@@ -8,7 +8,7 @@ it does not matter when it was pushed, and a manifest that is deleted is not lis
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from aiohttp import web
 
@@ -16,13 +16,16 @@ from airgap.content.depot import Repository
 from airgap.errors import AirgapError
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
-from airgap.oci.manifest import Index, parse_manifest
+from airgap.oci.document import canonical_bytes
+from airgap.oci.manifest import MAX_MANIFEST_SIZE, Index, parse_manifest
 from airgap.oci.mediatype import OCI_INDEX
 from airgap.oci.referrers import fallback_tag, referrer_descriptor, referrers_index
 from airgap.server.errors import unsupported
 from airgap.server.exchange import Exchange, answer
-from airgap.server.paging import next_link, page
+from airgap.server.paging import page
 
+MAX_PAGE_BYTES = MAX_MANIFEST_SIZE
+"""How many bytes of entries one answer has: each brings along all annotations of its manifest."""
 MAX_NOTED = 1000
 """How many entries of a referrers tag are looked at: whoever may push could write any number."""
 MAX_NOTED_BYTES = 16 * 1024 * 1024
@@ -41,11 +44,24 @@ async def get(exchange: Exchange) -> web.StreamResponse:
         headers["OCI-Filters-Applied"] = "artifactType"
     size = exchange.settings.referrers_page or len(found)
     keys, has_more = page(sorted(found), size, exchange.query("last"))
+    fitting = _fitting(found[key] for key in keys)
+    keys, has_more = keys[:fitting], has_more or fitting < len(keys)
     if has_more:
         more = {"last": keys[-1]} | ({"artifactType": wanted} if wanted else {})
-        headers |= next_link(exchange.request.path, more)
+        headers |= exchange.next_page(more)
     raw = referrers_index(found[key] for key in keys)
     return answer(200, headers, body=raw, media_type=OCI_INDEX)
+
+
+def _fitting(entries: Iterable[Descriptor]) -> int:
+    """How many entries fit into one answer: at least one, if there is any."""
+    count = size = 0
+    for entry in entries:
+        size += len(canonical_bytes(entry.to_json()))
+        if count and size > MAX_PAGE_BYTES:
+            break
+        count += 1
+    return count
 
 
 def _find(repository: Repository, subject: Digest) -> dict[str, Descriptor]:

@@ -9,7 +9,7 @@ from aiohttp import web
 from airgap.content.depot import TagPager
 from airgap.server.errors import name_unknown
 from airgap.server.exchange import Exchange, json_answer
-from airgap.server.paging import next_link, page, page_size
+from airgap.server.paging import page, page_size
 
 
 async def get(exchange: Exchange) -> web.StreamResponse:
@@ -21,7 +21,7 @@ async def get(exchange: Exchange) -> web.StreamResponse:
         raise name_unknown(name)
     found, has_more = page(tags, size, None)
     link = {"n": str(size), "last": found[-1]} if has_more else {}
-    headers = next_link(exchange.request.path, link) if link else None
+    headers = exchange.next_page(link) if link else None
     return json_answer({"name": name, "tags": list(found)}, headers)
 
 

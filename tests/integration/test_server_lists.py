@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from airgap.oci import mediatype
 from airgap.oci.digest import Digest
+from airgap.oci.manifest import MAX_MANIFEST_SIZE
 from airgap.oci.referrers import fallback_tag, referrers_index
 from airgap.server.settings import RegistrySettings
 from tests.support import builders
@@ -179,3 +182,42 @@ def test_referrers_come_by_pages_where_that_is_wanted():
             path = link.partition("<")[2].partition(">")[0]
         assert len(got) == 5
         assert set(got) == pushed
+
+
+def test_a_mirrors_list_goes_on_in_the_same_registry(registry, wire):
+    """The link to the next page names the registry that the first one was asked of."""
+    own, other = NAME, f"example.com/{NAME}"
+    for tag in ("a", "b"):
+        push(registry.repository(own), builders.image(), tag=f"own-{tag}")
+        push(registry.repository(other), builders.image(), tag=f"other-{tag}")
+    first = wire.ask("GET", f"/v2/{NAME}/tags/list?n=1&ns=example.com", status=200)
+    path = first.headers["Link"].partition("<")[2].partition(">")[0]
+    second = wire.ask("GET", path, status=200)
+    assert first.json["tags"] + second.json["tags"] == ["other-a", "other-b"]
+    assert "ns=" not in wire.ask("GET", "/v2/_catalog?n=1&ns=..", status=200).headers["Link"]
+
+
+def test_referrers_with_long_annotations_come_by_pages(store, wire):
+    """An answer is not larger than a manifest may be, however much its entries bring along."""
+    subject = builders.image().descriptor
+    pushed = set()
+    for number in range(5):
+        found = builders.sbom(subject, seed=number)
+        value = json.loads(found.raw) | {"annotations": {"note": str(number) * 1_500_000}}
+        for blob in found.blobs:
+            push_blob(store, blob)
+        raw = builders.dumps(value)
+        headers = {"Content-Type": mediatype.OCI_MANIFEST}
+        path = f"/v2/{NAME}/manifests/{Digest.of(raw)}"
+        wire.ask("PUT", path, raw, headers, status=201)
+        pushed.add(str(Digest.of(raw)))
+    path, got = f"/v2/{NAME}/referrers/{subject.digest}", []
+    for _ in range(3):
+        answer = wire.ask("GET", path, status=200)
+        assert len(answer.body) < MAX_MANIFEST_SIZE
+        got += [entry["digest"] for entry in answer.json["manifests"]]
+        link = answer.headers.get("Link", "")
+        path = link.partition("<")[2].partition(">")[0]
+    assert link == ""
+    assert len(got) == 5
+    assert set(got) == pushed

@@ -31,11 +31,17 @@ class Turn:
 
     A request whose connection died may hang for long before anybody notices. The client's next
     one must not wait for it, and what the old one still has must not come in between.
+
+    Attributes:
+        lock: Held for each step.
+        owner: The request whose turn it is.
+        is_over: Whether a request has finished the upload, or thrown it away.
     """
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
         self.owner: object = None
+        self.is_over = False
 
 
 class Turns:

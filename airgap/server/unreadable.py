@@ -43,7 +43,10 @@ class Speaker(web.RequestHandler):
         Raises:
             ConnectionError: An answer is under way already.
         """
-        if not isinstance(exc, HttpProcessingError):
+        if isinstance(exc, ConnectionError):
+            _log.info("%s went away before its request was answered", request.remote)
+            error = internal(status, "the connection broke")  # which nobody will read
+        elif not isinstance(exc, HttpProcessingError):
             super().handle_error(request, status, exc, message)  # for its log
             error = internal(status, "the registry failed; its log says how")
         elif request.writer.output_size > 0:

@@ -47,7 +47,7 @@ async def post(exchange: Exchange) -> web.StreamResponse:
         if exchange.settings.chunk_min_length:
             headers["OCI-Chunk-Min-Length"] = str(exchange.settings.chunk_min_length)
         return answer(202, headers)
-    async with _Appending(exchange, upload).turn() as appending:
+    async with _Appending(exchange, upload, exchange.turns.of(upload.id)).turn() as appending:
         try:
             await appending.body()
         except BaseException:
@@ -65,17 +65,15 @@ async def get(exchange: Exchange) -> web.StreamResponse:
 
 async def patch(exchange: Exchange) -> web.StreamResponse:
     """Take the next piece, or a stream of whatever length."""
-    upload = await _find(exchange)
-    async with _Appending(exchange, upload).turn() as appending:
+    async with _going_on(exchange) as appending:
         await appending.body()
-        return answer(202, _state(exchange, upload))
+        return answer(202, _state(exchange, appending.upload))
 
 
 async def put(exchange: Exchange) -> web.StreamResponse:
     """Take what is left, if anything, and finish the upload."""
     digest = _digest(exchange.query("digest") or "")
-    upload = await _find(exchange)
-    async with _Appending(exchange, upload).turn() as appending:
+    async with _going_on(exchange) as appending:
         await appending.body()
         await appending.commit(digest)
     return _created(exchange, digest)
@@ -83,8 +81,7 @@ async def put(exchange: Exchange) -> web.StreamResponse:
 
 async def delete(exchange: Exchange) -> web.StreamResponse:
     """Throw an upload away."""
-    upload = await _find(exchange)
-    async with _Appending(exchange, upload).turn() as appending:
+    async with _going_on(exchange) as appending:
         await appending.abort()
     return answer(204)
 
@@ -121,6 +118,16 @@ async def _find(exchange: Exchange) -> Upload:
     return upload
 
 
+@asynccontextmanager
+async def _going_on(exchange: Exchange) -> AsyncIterator[_Appending]:
+    """Go on with the upload that the route names."""
+    # before it is looked for: whoever ends it in between says so there
+    turn = exchange.turns.of(exchange.route.reference)
+    upload = await _find(exchange)
+    async with _Appending(exchange, upload, turn).turn() as appending:
+        yield appending
+
+
 def _location(exchange: Exchange, upload: Upload) -> str:
     return f"/v2/{exchange.route.repository}/blobs/uploads/{upload.id}"
 
@@ -146,10 +153,10 @@ def _created(exchange: Exchange, digest: Digest) -> web.Response:
 class _Appending:
     """One request at work on one upload."""
 
-    def __init__(self, exchange: Exchange, upload: Upload) -> None:
+    def __init__(self, exchange: Exchange, upload: Upload, turn: Turn) -> None:
         self._exchange = exchange
-        self._upload = upload
-        self._turn: Turn = exchange.turns.of(upload.id)
+        self._turn = turn
+        self.upload = upload
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[_Appending]:
@@ -160,7 +167,7 @@ class _Appending:
         finally:
             async with self._turn.lock:
                 if self._turn.owner is self:
-                    await asyncio.to_thread(self._upload.close)
+                    await asyncio.to_thread(self.upload.close)
 
     async def body(self) -> None:
         """Append the body of the request.
@@ -170,7 +177,7 @@ class _Appending:
         """
         span = chunk_span(self._exchange.request.headers.get("Content-Range"))
         await self._check_order(span)
-        before = self._upload.offset
+        before = self.upload.offset
         parts: list[bytes] = []
         writing: asyncio.Task[None] | None = None
         held, content = 0, self._exchange.request.content
@@ -188,29 +195,32 @@ class _Appending:
                 await writing
             if parts:
                 await self._append(b"".join(parts))
-        if span is not None and self._upload.offset - before != span.size:
+        if span is not None and self.upload.offset - before != span.size:
             raise size_invalid(f"{span.size} bytes were announced")
 
     async def commit(self, digest: Digest) -> None:
         """Finish the upload."""
         async with self._mine():
             try:
-                await asyncio.to_thread(self._upload.commit, digest)
+                await asyncio.to_thread(self.upload.commit, digest)
+                self._turn.is_over = True
             except DigestMismatchError as error:
+                self._turn.is_over = True
                 raise digest_invalid(error.message) from error
 
     async def abort(self) -> None:
         """Throw the upload away."""
         async with self._mine():
-            await asyncio.to_thread(self._upload.abort)
+            await asyncio.to_thread(self.upload.abort)
+            self._turn.is_over = True
 
     async def _check_order(self, span: Span | None) -> None:
         async with self._mine():
             if span is None:
                 return
-            if span.start != self._upload.offset:
-                location = _location(self._exchange, self._upload)
-                raise upload_out_of_order(location, _held(self._upload))
+            if span.start != self.upload.offset:
+                location = _location(self._exchange, self.upload)
+                raise upload_out_of_order(location, _held(self.upload))
             announced = self._exchange.request.content_length
             if announced is not None and announced != span.size:
                 raise size_invalid(f"Content-Range has {span.size} bytes")
@@ -218,13 +228,15 @@ class _Appending:
     async def _append(self, chunk: bytes) -> None:
         limit = self._exchange.settings.max_blob
         async with self._mine():
-            if limit is not None and self._upload.offset + len(chunk) > limit:
+            if limit is not None and self.upload.offset + len(chunk) > limit:
                 raise body_too_large(limit)
-            await asyncio.to_thread(self._upload.append, chunk)
+            await asyncio.to_thread(self.upload.append, chunk)
 
     @asynccontextmanager
     async def _mine(self) -> AsyncIterator[None]:
         async with self._turn.lock:
+            if self._turn.is_over:
+                raise upload_unknown(self.upload.id)
             if self._turn.owner is not self:
                 raise upload_invalid("another request goes on with this upload")
             yield

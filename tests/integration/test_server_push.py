@@ -5,10 +5,14 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from airgap.content.repository import StoredRepository
+from airgap.content.sessions import StoredUpload
 from airgap.oci.digest import Digest
 from airgap.server.settings import RegistrySettings
 from tests.support.builders import blob, push_blob, random_blob
@@ -213,6 +217,36 @@ def test_a_hanging_request_does_not_keep_an_upload(registry, wire):
         dead.sendall(data[50_000:])
         assert dead.recv(1000).startswith(b"HTTP/1.1 400")
         wire.ask("PUT", f"{location}?digest={Digest.of(data)}", status=201)
+    assert has(registry, data)
+
+
+def test_who_comes_while_an_upload_is_finished_is_told_that_it_is_over(registry, wire, monkeypatch):
+    """The one request finishes the upload; for the other there is none any more, and no error."""
+    data, location = random_blob(200_000).data, begin(wire)
+    wire.ask("PATCH", location, data, status=202)
+    is_finishing, is_found = threading.Event(), threading.Event()
+    commit, find = StoredUpload.commit, StoredRepository.find_upload
+
+    def slow_commit(self, digest, /):
+        is_finishing.set()
+        assert is_found.wait(10)
+        return commit(self, digest)
+
+    def watched_find(self, upload_id, /):
+        found = find(self, upload_id)
+        if is_finishing.is_set():
+            is_found.set()
+        return found
+
+    monkeypatch.setattr(StoredUpload, "commit", slow_commit)
+    monkeypatch.setattr(StoredRepository, "find_upload", watched_find)
+    path = f"{location}?digest={Digest.of(data)}"
+    with ThreadPoolExecutor() as pool, Wire(registry.host) as other:
+        first = pool.submit(other.ask, "PUT", path)
+        assert is_finishing.wait(10)
+        late = wire.ask("PUT", path, status=404)
+        assert first.result(10).status == 201
+    assert late.code == "BLOB_UPLOAD_UNKNOWN"
     assert has(registry, data)
 
 

@@ -10,7 +10,7 @@ from airgap.bundle.placement import Extent
 from airgap.bundle.sync import Syncer
 from airgap.content.store import Opener
 from airgap.content.verify import verified
-from airgap.errors import DigestMismatchError, IntegrityError, SizeMismatchError
+from airgap.errors import DigestMismatchError, IntegrityError
 from airgap.oci.digest import Verifier
 from airgap.run import Run
 
@@ -80,12 +80,7 @@ class BlobIngest:
         if self._is_committed:
             return
         if not self._is_verified:
-            raise SizeMismatchError(
-                f"{self._extent.digest} has {self.offset} bytes "
-                f"and should have {self._extent.length}",
-                expected=str(self._extent.length),
-                actual=str(self.offset),
-            )
+            raise self._extent.short_error(self.offset)
         self._syncer.commit(self._extent)
         self._is_committed = True
 

@@ -22,7 +22,6 @@ from airgap.errors import (
     ContentNotFoundError,
     IncompleteBundleError,
     IntegrityError,
-    SizeMismatchError,
     UnavailableError,
 )
 from airgap.oci.descriptor import Descriptor
@@ -236,12 +235,7 @@ class PipeIngest:
         if self._is_committed:
             return
         if not self._is_verified:
-            raise SizeMismatchError(
-                f"{self._extent.digest} has {self._sent} bytes and should have "
-                f"{self._extent.length}",
-                expected=str(self._extent.length),
-                actual=str(self._sent),
-            )
+            raise self._extent.short_error(self._sent)
         self._pipe.sent(self._extent)
         self._is_committed = True
 

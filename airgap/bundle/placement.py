@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airgap.bundle.catalog import FORMAT_VERSION, check_version
-from airgap.errors import BundleFormatError, InvalidContentError
+from airgap.errors import BundleFormatError, InvalidContentError, SizeMismatchError
 from airgap.oci.digest import Digest
 from airgap.oci.document import canonical_bytes, parse_object
 
@@ -28,6 +28,14 @@ class Extent:
     def end(self) -> int:
         """The offset behind the last byte."""
         return self.offset + self.length
+
+    def short_error(self, size: int) -> SizeMismatchError:
+        """The error of a blob that is committed before it is whole."""
+        return SizeMismatchError(
+            f"{self.digest} has {size} bytes and should have {self.length}",
+            expected=str(self.length),
+            actual=str(size),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from airgap.bundle.catalog import Catalog, CatalogImage
@@ -34,11 +35,24 @@ def runnable_manifests(digest: Digest, documents: Mapping[Digest, Document]) -> 
     return found
 
 
-def index_json(catalog: Catalog, documents: Mapping[Digest, Document]) -> bytes:
-    """The layout's index.json: images with their names, then what refers to them without."""
+def index_json(
+    catalog: Catalog,
+    documents: Mapping[Digest, Document],
+    *,
+    absent: AbstractSet[Digest] = frozenset(),
+) -> bytes:
+    """The layout's index.json: images with their names, then what refers to them without.
+
+    Args:
+        catalog: What the bundle carries.
+        documents: Its manifests and indexes.
+        absent: The blobs that are not, or not whole, in this volume: what needs one is not named.
+    """
     entries: list[dict[str, Any]] = []
     named: set[Digest] = set()
     for image in catalog.images:
+        if not _is_whole(image.digest, documents, absent):
+            continue
         entry = _entry(image.digest, documents)
         if runnable_manifests(image.digest, documents):
             name = image.reference.tagged
@@ -48,13 +62,19 @@ def index_json(catalog: Catalog, documents: Mapping[Digest, Document]) -> bytes:
         named.add(image.digest)
         entries.append(entry)
     for digest in sorted({referrer.digest for referrer in catalog.referrers} - named):
-        entries.append(_entry(digest, documents))
+        if _is_whole(digest, documents, absent):
+            entries.append(_entry(digest, documents))
     return _bytes({"schemaVersion": 2, "mediaType": mediatype.OCI_INDEX, "manifests": entries})
 
 
-def docker_manifest_json(catalog: Catalog, documents: Mapping[Digest, Document]) -> bytes:
-    """Docker's manifest.json: the images that are whole in this bundle, one platform each."""
-    held = {digest for digest, _ in catalog.blobs}
+def docker_manifest_json(
+    catalog: Catalog,
+    documents: Mapping[Digest, Document],
+    *,
+    absent: AbstractSet[Digest] = frozenset(),
+) -> bytes:
+    """Docker's manifest.json: the images that are whole in this volume, one platform each."""
+    held = {digest for digest, _ in catalog.blobs} - absent
     entries: dict[Digest, dict[str, Any]] = {}
     for image in catalog.images:
         manifest = _loaded(image, documents)
@@ -65,6 +85,27 @@ def docker_manifest_json(catalog: Catalog, documents: Mapping[Digest, Document])
             entry["RepoTags"] = entry["RepoTags"] or []
             entry["RepoTags"].append(image.reference.tagged)
     return _bytes(list(entries.values()))
+
+
+def _is_whole(
+    digest: Digest, documents: Mapping[Digest, Document], absent: AbstractSet[Digest]
+) -> bool:
+    """Whether all below a digest that travels lies in this volume."""
+    seen: set[Digest] = set()
+    waiting = [digest] if absent else []
+    while waiting:
+        current = waiting.pop()
+        document = documents.get(current)
+        if document is None or current in seen:
+            continue
+        seen.add(current)
+        if any(blob.digest in absent for blob in document.blobs()):
+            return False
+        children = [child.digest for child in document.children()]
+        if not absent.isdisjoint(children):
+            return False
+        waiting.extend(children)
+    return True
 
 
 def _loaded(image: CatalogImage, documents: Mapping[Digest, Document]) -> Manifest | None:

@@ -21,6 +21,7 @@ from airgap.bundle.layout import (
     INDEX_FILE,
     PLACEMENT_FILE,
     Layout,
+    Share,
     plan_layout,
 )
 from airgap.bundle.placement import Placement
@@ -139,17 +140,19 @@ def _read_front(tape: Tape) -> Front:
     catalog = Catalog.parse(_document(tape, CATALOG_FILE, limit=MAX_SIZE))
     # Each entry of the placement is shorter than twice the one of the catalog that it belongs to.
     raw = _document(tape, PLACEMENT_FILE, limit=2 * len(catalog.raw) + members.BLOCK)
-    check_placement(Placement.parse(raw), catalog, name=tape.name)
+    placement = Placement.parse(raw)
+    check_placement(placement, catalog, name=tape.name)
     documents = _documents(tape, catalog)
     closure.check_steps(catalog, documents)
     closure.check_loads(catalog, documents)
     for gap in closure.gaps(catalog, documents):
         raise gap.error()
     closure.check_belonging(catalog, documents)
-    for name, content in engine_files(catalog, documents).items():
+    share = Share.of(placement, catalog)
+    for name, content in engine_files(catalog, documents, share).items():
         if made[name] != Digest.of(content):
             raise not_made_from_catalog(name, tape.name)
-    layout = plan_layout(catalog, documents)
+    layout = plan_layout(catalog, documents, share)
     if layout.placement.to_bytes() != raw:
         raise not_made_from_catalog(PLACEMENT_FILE, tape.name)
     if len(layout.front) != tape.offset:
@@ -157,12 +160,15 @@ def _read_front(tape: Tape) -> Front:
     return Front(catalog, documents, layout)
 
 
-def engine_files(catalog: Catalog, documents: Mapping[Digest, Document]) -> dict[str, bytes]:
-    """What stands before the catalog, for other engines: made from it alone."""
+def engine_files(
+    catalog: Catalog, documents: Mapping[Digest, Document], share: Share | None = None
+) -> dict[str, bytes]:
+    """What stands before the catalog, for other engines: made from it and from what is here."""
+    absent = share.absent(catalog) if share else set[Digest]()
     return {
         LAYOUT_FILE: LAYOUT_BYTES,
-        INDEX_FILE: engines.index_json(catalog, documents),
-        DOCKER_FILE: engines.docker_manifest_json(catalog, documents),
+        INDEX_FILE: engines.index_json(catalog, documents, absent=absent),
+        DOCKER_FILE: engines.docker_manifest_json(catalog, documents, absent=absent),
     }
 
 
@@ -176,18 +182,11 @@ def not_made_from_catalog(member: str, name: str) -> BundleFormatError:
 
 
 def check_placement(placement: Placement, catalog: Catalog, *, name: str) -> None:
-    """Compare what a placement says about itself with the catalog.
+    """Compare what a placement says about itself and about blobs with the catalog.
 
     Raises:
-        BundleFormatError: It belongs to another bundle, or to one of several volumes.
+        BundleFormatError: It belongs to another bundle, or does not share out this one.
     """
-    if (placement.volume, placement.volumes) != (1, 1):
-        raise BundleFormatError(
-            f"{name} is volume {placement.volume} of {placement.volumes},"
-            " and this airgap reads bundles of one file",
-            hint="read it with the version of airgap that made it, or a newer one",
-            origin="bundle",
-        )
     if placement.bundle != catalog.id:
         raise BundleFormatError(
             f"{name}: the placement belongs to the bundle {placement.bundle.short},"
@@ -195,6 +194,9 @@ def check_placement(placement: Placement, catalog: Catalog, *, name: str) -> Non
             hint=DAMAGED,
             origin="bundle",
         )
+    share = Share.of(placement, catalog)
+    if share is not None and (problem := share.problem(catalog)):
+        raise BundleFormatError(f"{name}: {problem}", hint=DAMAGED, origin="bundle")
 
 
 def parse_document(raw: bytes, descriptor: Descriptor) -> Document:

@@ -1,13 +1,14 @@
 """The layout of a bundle: every byte but the blobs', known before the first blob is fetched.
 
 Order in the file: oci-layout, index.json, manifest.json, catalog, planned placement, manifests,
-blobs in the catalog's order (configs, then layers), seal.
+blobs in the catalog's order (configs, then layers), seal. A volume of several has the same form
+and holds the blobs, and the pieces of cut ones, that its share names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from airgap.bundle import engines, members
 from airgap.bundle.catalog import Catalog
@@ -26,15 +27,71 @@ SEAL_FILE = "airgap/seal.json"
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """What of a bundle one of several volumes holds.
+
+    Attributes:
+        volume: Which one it is, from 1.
+        volumes: How many there are.
+        contents: Its blobs and pieces in their order; their offsets mean nothing yet.
+        homes: See `Placement`.
+    """
+
+    volume: int
+    volumes: int
+    contents: tuple[Extent, ...]
+    homes: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, placement: Placement, catalog: Catalog) -> Share | None:
+        """What a placement says that its volume holds; None for a bundle of one file."""
+        if placement.volumes == 1:
+            return None
+        contents = placement.extents[len(catalog.manifests) :]
+        return cls(placement.volume, placement.volumes, contents, placement.homes)
+
+    def problem(self, catalog: Catalog) -> str | None:
+        """What is wrong where this is no share of the bundle; None where all is right."""
+        if len(self.homes) != len(catalog.blobs):
+            return "the placement does not say where every blob lies"
+        here: dict[Digest, int] = {}
+        wanted = set[Digest]()
+        for (digest, size), (first, last) in zip(catalog.blobs, self.homes, strict=True):
+            if not 1 <= first <= last <= self.volumes:
+                return f"the placement has {digest} in volumes {first} to {last}"
+            if first <= self.volume <= last:
+                here[digest] = size
+                wanted |= {digest} if first == last else set()
+        if len(self.contents) != len(here):
+            return "the placement contradicts itself about what this volume holds"
+        for extent in self.contents:
+            size = here.pop(extent.digest, -1)
+            start, is_whole = extent.start, extent.digest in wanted
+            is_right = (
+                start is None and extent.length == size
+                if is_whole
+                else start is not None and 0 < extent.length and start + extent.length <= size
+            )
+            if not is_right:
+                return f"the placement has {extent.digest} other than the catalog"
+        return None
+
+    def absent(self, catalog: Catalog) -> set[Digest]:
+        """The blobs that are not whole in this volume."""
+        whole = {extent.digest for extent in self.contents if extent.start is None}
+        return {digest for digest, _ in catalog.blobs if digest not in whole}
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
-    """Where everything of a bundle lies.
+    """Where everything of a bundle's file lies.
 
     Attributes:
         catalog: What it carries.
         placement: The offsets of manifests and blobs.
         front: The bytes up to and with the last manifest, filled to whole blocks.
         blobs: The extents behind the front, in order: what is to be fetched.
-        seal: The content of the seal.
+        seal: The content of the seal; what pieces hash to is not known before they are there.
         size: The bytes of the whole file.
     """
 
@@ -54,6 +111,11 @@ class Layout:
             yield from frame(extent)
         yield self.placement.seal, self.tail()
 
+    @property
+    def pieces(self) -> tuple[Extent, ...]:
+        """The pieces of cut blobs."""
+        return tuple(extent for extent in self.blobs if extent.start is not None)
+
     def check_manifest(self, digest: Digest, *, name: str) -> None:
         """See that a manifest lies in the front, which is all that there is to do for it.
 
@@ -63,9 +125,14 @@ class Layout:
         if all(manifest.digest != digest for manifest in self.catalog.manifests):
             raise ContentNotFoundError(f"{name} has no place for {digest}")
 
-    def tail(self) -> bytes:
-        """The seal as a member, and the end of the tar."""
-        return _member(SEAL_FILE, self.seal.to_bytes()) + members.END
+    def tail(self, pieces: tuple[Digest, ...] | None = None) -> bytes:
+        """The seal as a member, and the end of the tar.
+
+        Args:
+            pieces: What each of `pieces` hashes to, now that it is known.
+        """
+        seal = self.seal if pieces is None else replace(self.seal, pieces=pieces)
+        return _member(SEAL_FILE, seal.to_bytes()) + members.END
 
 
 def check_size(extent: Extent, descriptor: Descriptor) -> None:
@@ -93,30 +160,40 @@ def frame(extent: Extent) -> Iterator[tuple[int, bytes]]:
         yield extent.end, fill
 
 
-def plan_layout(catalog: Catalog, documents: Mapping[Digest, Document]) -> Layout:
-    """Lay out a bundle.
+def plan_layout(
+    catalog: Catalog, documents: Mapping[Digest, Document], share: Share | None = None
+) -> Layout:
+    """Lay out a bundle, or one volume of it.
 
     Args:
         catalog: What it carries.
         documents: Every manifest and index that the catalog names.
+        share: What this volume holds; None for a bundle of one file.
     """
+    absent = share.absent(catalog) if share else set[Digest]()
     head = b"".join(
         _member(name, data)
         for name, data in (
             (oci_layout.LAYOUT_FILE, oci_layout.LAYOUT_BYTES),
-            (INDEX_FILE, engines.index_json(catalog, documents)),
-            (DOCKER_FILE, engines.docker_manifest_json(catalog, documents)),
+            (INDEX_FILE, engines.index_json(catalog, documents, absent=absent)),
+            (DOCKER_FILE, engines.docker_manifest_json(catalog, documents, absent=absent)),
             (CATALOG_FILE, catalog.raw),
         )
     )
-    sizes = [(m.digest, m.size) for m in catalog.manifests] + list(catalog.blobs)
-    placement = _place(catalog.id, len(head), sizes)
+    contents = share.contents if share else tuple(Extent(d, 0, size) for d, size in catalog.blobs)
+    placement = Placement(catalog.id, (), 0)
+    if share:
+        placement = replace(
+            placement, volume=share.volume, volumes=share.volumes, homes=share.homes
+        )
+    wanted = [*(Extent(m.digest, 0, m.size) for m in catalog.manifests), *contents]
+    placement = _place(placement, len(head), wanted)
     manifests = placement.extents[: len(catalog.manifests)]
     front = b"".join(
         [
             head,
             _member(PLACEMENT_FILE, placement.to_bytes()),
-            *(_member(_path(e), documents[e.digest].raw) for e in manifests),
+            *(_member(e.name, documents[e.digest].raw) for e in manifests),
         ]
     )
     blobs = placement.extents[len(manifests) :]
@@ -125,7 +202,7 @@ def plan_layout(catalog: Catalog, documents: Mapping[Digest, Document]) -> Layou
     return Layout(catalog, placement, front, blobs, seal, size)
 
 
-def _place(bundle: Digest, start: int, sizes: list[tuple[Digest, int]]) -> Placement:
+def _place(placement: Placement, start: int, wanted: list[Extent]) -> Placement:
     """Find the placement whose own size is the one that its offsets count on.
 
     Offsets only grow with the size of the document that holds them, so this ends.
@@ -134,11 +211,11 @@ def _place(bundle: Digest, start: int, sizes: list[tuple[Digest, int]]) -> Place
     while True:
         offset = start + len(members.header(PLACEMENT_FILE, length)) + members.padded(length)
         extents = []
-        for digest, size in sizes:
-            offset += len(members.header(oci_layout.blob_path(digest), size))
-            extents.append(Extent(digest, offset, size))
-            offset += members.padded(size)
-        placement = Placement(bundle, tuple(extents), offset)
+        for extent in wanted:
+            offset += len(_header(extent))
+            extents.append(replace(extent, offset=offset))
+            offset += members.padded(extent.length)
+        placement = replace(placement, extents=tuple(extents), seal=offset)
         actual = len(placement.to_bytes())
         if actual == length:
             return placement
@@ -157,15 +234,12 @@ def _seal(
     for extent in blobs:
         hasher.update(_header(extent))
         hasher.update(members.padding(extent.length))
-    return Seal(placement, hasher.digest(), hasher.size)
-
-
-def _path(extent: Extent) -> str:
-    return oci_layout.blob_path(extent.digest)
+    unknown = tuple(Digest.of(b"") for extent in blobs if extent.start is not None)
+    return Seal(placement, hasher.digest(), hasher.size, unknown)
 
 
 def _header(extent: Extent) -> bytes:
-    return members.header(_path(extent), extent.length)
+    return members.header(extent.name, extent.length)
 
 
 def _member(name: str, data: bytes) -> bytes:

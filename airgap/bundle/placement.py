@@ -10,19 +10,37 @@ from airgap.bundle.catalog import FORMAT_VERSION, check_version
 from airgap.errors import BundleFormatError, InvalidContentError, SizeMismatchError
 from airgap.oci.digest import Digest
 from airgap.oci.document import canonical_bytes, parse_object
+from airgap.oci.layout import blob_path
 
 MEDIA_TYPE = "application/vnd.airgap.placement.v1+json"
 SEAL_MEDIA_TYPE = "application/vnd.airgap.seal.v1+json"
+MAX_VOLUMES = 99_999
 _MAX_OFFSET = 1 << 60
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """A run of bytes of one blob in a volume. Offsets are those of the content, in bytes."""
+    """A run of bytes of one blob in a volume. Offsets are those of the content, in bytes.
+
+    Attributes:
+        digest: The blob.
+        offset: Where in the volume.
+        length: How many bytes.
+        start: Where in the blob, if this is a piece of a cut one; None where it is all of it.
+    """
 
     digest: Digest
     offset: int
     length: int
+    start: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of its member. Those of the pieces of a blob sort as the pieces do."""
+        if self.start is None:
+            return blob_path(self.digest)
+        digest = self.digest
+        return f"airgap/pieces/{digest.algorithm}/{digest.hex}/{self.start:013d}"
 
     @property
     def end(self) -> int:
@@ -48,6 +66,8 @@ class Placement:
         seal: The offset of the seal's header: where the content ends.
         volume: Which volume this is, from 1.
         volumes: How many there are.
+        homes: For each of the catalog's blobs, the first and the last volume that holds some of
+            it; empty in a bundle of one file.
     """
 
     bundle: Digest
@@ -55,6 +75,7 @@ class Placement:
     seal: int
     volume: int = 1
     volumes: int = 1
+    homes: tuple[tuple[int, int], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The placement as a document."""
@@ -67,9 +88,10 @@ class Placement:
             "seal": self.seal,
             "blobs": [
                 {"digest": str(e.digest), "offset": e.offset, "length": e.length}
+                | ({} if e.start is None else {"start": e.start})
                 for e in self.extents
             ],
-        }
+        } | ({"homes": [list(home) for home in self.homes]} if self.volumes > 1 else {})
 
     def to_bytes(self) -> bytes:
         """The canonical bytes of the document."""
@@ -105,7 +127,12 @@ class Placement:
             _number(value, "seal"),
             _number(value, "volume"),
             _number(value, "volumes"),
+            _homes(value),
         )
+        if not 1 <= placement.volume <= placement.volumes <= MAX_VOLUMES:
+            raise BundleFormatError(
+                f"the placement is that of volume {placement.volume} of {placement.volumes}"
+            )
         end = 0
         for extent in placement.extents:
             if extent.offset < end:
@@ -125,11 +152,14 @@ class Seal:
         uncovered: The digest of all bytes before the seal's header that belong to no blob: the
             headers, the front documents and what fills blocks, in the order of the file.
         uncovered_size: How many bytes these are.
+        pieces: What each piece of a cut blob hashes to, in the order of the file: the digest of
+            the blob cannot be checked in one volume alone.
     """
 
     placement: Placement
     uncovered: Digest
     uncovered_size: int
+    pieces: tuple[Digest, ...] = ()
 
     def to_bytes(self) -> bytes:
         """The canonical bytes; `self` is the digest of the same document without that field."""
@@ -141,7 +171,7 @@ class Seal:
             "volumes": self.placement.volumes,
             "placement": self.placement.to_json(),
             "uncovered": {"digest": str(self.uncovered), "size": self.uncovered_size},
-        }
+        } | ({"pieces": [str(piece) for piece in self.pieces]} if self.pieces else {})
         value["self"] = str(Digest.of(canonical_bytes(value)))
         return canonical_bytes(value)
 
@@ -159,17 +189,23 @@ class Seal:
             if Digest.of(canonical_bytes(value)) != own:
                 raise BundleFormatError("the seal is damaged: it does not have its own digest")
             placement, uncovered = value.get("placement"), value.get("uncovered")
+            pieces = value.get("pieces", [])
             if not isinstance(placement, dict) or not isinstance(uncovered, dict):
                 raise BundleFormatError("the seal lacks its placement")
+            if not isinstance(pieces, list):
+                raise BundleFormatError("the pieces of the seal are not a list")
             seal = cls(
                 Placement.from_json(placement),
                 Digest.parse(uncovered.get("digest")),
                 _number(uncovered, "size"),
+                tuple(Digest.parse(piece) for piece in pieces),
             )
         except InvalidContentError as error:
             raise BundleFormatError(f"the seal is damaged: {error.message}") from error
         if value.get("bundle") != str(seal.placement.bundle):
             raise BundleFormatError("the seal contradicts its placement")
+        if len(seal.pieces) != sum(e.start is not None for e in seal.placement.extents):
+            raise BundleFormatError("the seal does not speak of every piece")
         return seal
 
 
@@ -183,7 +219,17 @@ def _extent(entry: object) -> Extent:
             hint="read it with the version of airgap that made it, or a newer one",
         )
     digest = Digest.parse(entry.get("digest"))
-    return Extent(digest, _number(entry, "offset"), _number(entry, "length"))
+    start = _number(entry, "start") if "start" in entry else None
+    return Extent(digest, _number(entry, "offset"), _number(entry, "length"), start)
+
+
+def _homes(value: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
+    homes = value.get("homes", [])
+    if not isinstance(homes, list) or not all(isinstance(h, list) and len(h) == 2 for h in homes):
+        raise BundleFormatError("the homes of the placement are not a list of pairs")
+    return tuple(
+        (_number({"home": first}, "home"), _number({"home": last}, "home")) for first, last in homes
+    )
 
 
 def _number(value: Mapping[str, Any], key: str) -> int:

@@ -2,8 +2,8 @@
 # make check    the static gates alone: format, lint, types, layers
 # make unit     the gates' fast companion: unit tests and the architecture test
 # make demo     carries an image from one registry to another, and prints how
-# make soak     interrupts transfers at every point there is and kills a registry hundreds of times,
-#               where the tests take a sample
+# make soak     interrupts transfers at every point there is, kills a registry hundreds of times and
+#               pulls media again and again, where the tests take a sample
 # make fmt      formats the code and applies the linter's safe fixes
 # make docs     regenerates the generated documents
 # make bench    the benchmarks (benchmarks/run.py)
@@ -57,7 +57,7 @@ demo: $(VENV)/installed
 
 soak: $(VENV)/installed
 	AIRGAP_SOAK=1 $(BIN)/python -m pytest tests/integration/test_interrupted.py \
-		tests/integration/test_data_folder_kills.py --timeout 7200 $(ARGS)
+		tests/integration/test_data_folder_kills.py tests/media --timeout 7200 $(ARGS)
 
 fmt: $(VENV)/installed
 	$(BIN)/ruff format $(CODE)

@@ -28,7 +28,7 @@ _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "FTP_PROXY")
 _LOCAL_NAMES = ("", "localhost", "ip6-localhost")
 
 
-TIERS = ("unit", "property", "contract", "format", "integration", "browser", "compat")
+TIERS = ("unit", "property", "contract", "format", "integration", "media", "browser", "compat")
 """The folders of tests, the fast ones first; what lies beside them comes before all."""
 
 

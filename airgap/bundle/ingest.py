@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from airgap.bundle.addresses import PieceHasher, is_cut
+from airgap.bundle.bundle_files import BundleFiles
 from airgap.bundle.layout import frame
-from airgap.bundle.partial import PartialFile
 from airgap.bundle.placement import Extent
 from airgap.bundle.sync import Syncer
 from airgap.content.store import Opener
 from airgap.content.verify import verified
 from airgap.errors import DigestMismatchError, IntegrityError
-from airgap.oci.digest import Verifier
+from airgap.oci.digest import Digest, Verifier
 from airgap.run import Run
 
 
@@ -19,20 +20,36 @@ class BlobIngest:
     """Writes one blob to its place. A `content.store.Ingest`.
 
     Args:
-        file: Where it is written.
+        files: Where it is written.
         syncer: Learns how far it is.
-        extent: Its place.
+        extent: Its place, as one run of addresses.
+        parts: Where its members lie: itself, or its pieces if it is cut.
         run: Cancellation.
     """
 
-    def __init__(self, file: PartialFile, syncer: Syncer, extent: Extent, *, run: Run) -> None:
-        self._file = file
+    def __init__(
+        self,
+        files: BundleFiles,
+        syncer: Syncer,
+        extent: Extent,
+        parts: tuple[Extent, ...],
+        *,
+        run: Run,
+    ) -> None:
+        self._files = files
+        self._parts = parts
+        self._hasher = self._new_hasher(extent)
         self._syncer = syncer
         self._extent = extent
         self._run = run
         self._is_committed = extent.digest in syncer.journal.holdings.verified
         self._is_verified = self._is_committed
         self._is_open = True
+
+    @property
+    def pieces(self) -> tuple[Digest, ...]:
+        """What its pieces hash to, if it is cut and was received here."""
+        return self._hasher.digests() if self._is_verified else ()
 
     @property
     def offset(self) -> int:
@@ -54,8 +71,9 @@ class BlobIngest:
         assert self._is_open, "the ingest has ended"
         if self._is_verified:
             return
-        for where, data in frame(self._extent):
-            self._file.write(data, where)
+        for part in self._parts:
+            for where, data in frame(part):
+                self._files.write(data, where)
         verifier = self._verifier()
         self._hash_what_is_there(verifier)
         resumed = verifier.size
@@ -97,7 +115,11 @@ class BlobIngest:
     def _verifier(self) -> Verifier:
         return Verifier(self._extent.digest, self._extent.length, origin="source")
 
+    def _new_hasher(self, extent: Extent) -> PieceHasher:
+        return PieceHasher(self._parts if is_cut(extent) else ())
+
     def _receive_anew(self, open_at: Opener) -> None:
+        self._hasher = self._new_hasher(self._extent)
         try:
             self._pull(open_at, self._verifier())
         except IntegrityError:
@@ -106,15 +128,17 @@ class BlobIngest:
 
     def _hash_what_is_there(self, verifier: Verifier) -> None:
         length = self._syncer.begun(self._extent.digest)
-        for chunk in self._file.chunks(self._extent.offset, length):
+        for chunk in self._files.chunks(self._extent.offset, length):
             self._run.cancel.check()
             verifier.update(chunk)
+            self._hasher.update(chunk)
 
     def _pull(self, open_at: Opener, verifier: Verifier) -> None:
         offset = verifier.size
         with open_at(offset) as chunks:
             for chunk in verified(chunks, verifier, offset=offset):
                 self._run.cancel.check()
-                self._file.write(chunk, self._extent.offset + offset)
+                self._files.write(chunk, self._extent.offset + offset)
+                self._hasher.update(chunk)
                 offset += len(chunk)
                 self._syncer.advance(replace(self._extent, length=offset))

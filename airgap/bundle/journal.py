@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -66,11 +66,15 @@ class Holdings:
         self.begun.pop(digest, None)
         self.durable.discard(digest)
 
-    def is_consistent(self, size: int) -> bool:
-        """Whether nothing lies over another or behind the end of a file of this size."""
+    def is_consistent(self, fits: Callable[[Extent], bool]) -> bool:
+        """Whether nothing lies over another, and all of it where there is a file.
+
+        Args:
+            fits: Says whether an extent lies within a file.
+        """
         end = 0
         for extent in sorted(self.extents(), key=lambda e: (e.offset, e.length)):
-            if extent.offset < end or extent.end > size:
+            if extent.offset < end or not fits(extent):
                 return False
             end = extent.end
         return True

@@ -65,7 +65,7 @@ class PartialFile:
     """
 
     def __init__(self, target: Path, *, overwrite: bool) -> None:
-        self.target = _followed(target)
+        self.target = followed(target)
         self.path = partial_path(target)
         self.journal = journal_path(target)
         self._overwrite = overwrite
@@ -102,7 +102,7 @@ class PartialFile:
             if not posix.takes_size(self._fd, size):
                 raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
             before = os.fstat(self._fd)
-            needed = size - min(size, before.st_blocks * 512)
+            needed = self.needed(size)
             free = posix.free_bytes(self.path.parent)
         if needed > free:
             raise StorageFullError(
@@ -117,6 +117,11 @@ class PartialFile:
         except StorageFullError:
             self.cut(before.st_size)
             raise
+
+    def needed(self, size: int) -> int:
+        """How much room a file of a size takes beyond what this one takes already."""
+        with self._errors():
+            return size - min(size, os.fstat(self._fd).st_blocks * 512)
 
     def cut(self, size: int) -> None:
         """Cut off what lies behind a size."""
@@ -151,18 +156,21 @@ class PartialFile:
         with self._errors():
             posix.drop_cache(self._fd, offset, length)
 
-    def copy(self, source: int, length: int, target: int) -> Iterator[int]:
-        """Copy bytes within the file, telling how many are done as it goes.
+    def copy(
+        self, source: int, length: int, target: int, *, to: PartialFile | None = None
+    ) -> Iterator[int]:
+        """Copy bytes within the file or to another one, telling how many are done as it goes.
 
         Source and target may overlap.
         """
-        ascending = target < source
+        to = to or self
+        ascending = target < source or to is not self
         done = 0
         while done < length:
             size = min(CHUNK_SIZE, length - done)
             at = done if ascending else length - done - size
             data = b"".join(self.chunks(source + at, size))
-            self.write(data, target + at)
+            to.write(data, target + at)
             done += size
             yield done
 
@@ -285,7 +293,7 @@ class PartialFile:
 
 
 def _beside(target: Path, suffix: str) -> Path:
-    target = _followed(target)
+    target = followed(target)
     if not target.name:  # `.` and `/`
         raise _is_a_folder(target)
     return target.with_name(target.name + suffix)
@@ -295,7 +303,7 @@ def _is_a_folder(target: Path) -> SettingsError:
     return SettingsError(f"{target} is a folder", hint="give the bundle a file name in it")
 
 
-def _followed(target: Path) -> Path:
+def followed(target: Path) -> Path:
     """Where a link points: the bundle, its partial file and the free space are all there."""
     # Unlike pathlib's, this question has no error: what is wrong with the name is said later.
     return Path(os.path.realpath(target)) if os.path.islink(target) else target  # noqa: PTH114

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Lock, Thread
 
+from airgap.bundle.bundle_files import BundleFiles
 from airgap.bundle.journal import Journal
-from airgap.bundle.partial import PartialFile
 from airgap.bundle.placement import Extent
 from airgap.errors import StorageError
 from airgap.oci.digest import Digest
@@ -29,7 +29,7 @@ class Syncer:
         clock: Seconds that only grow.
     """
 
-    def __init__(self, file: PartialFile, journal: Journal, *, clock: Callable[[], float]) -> None:
+    def __init__(self, file: BundleFiles, journal: Journal, *, clock: Callable[[], float]) -> None:
         self.journal = journal
         self._file = file
         self._clock = clock

@@ -122,7 +122,7 @@ def plan_volumes(
                 hint="--volume-size takes larger volumes",
             )
         if len(str(len(contents))) == len(str(count)):
-            return _plan(whole, documents, contents)
+            return plan_shares(whole, documents, contents)
         count = len(contents)
 
 
@@ -186,9 +186,16 @@ def _share(catalog: Catalog, contents: tuple[Extent, ...], count: int) -> Share:
     return Share(count, count, contents, ((count, count),) * len(catalog.blobs))
 
 
-def _plan(
+def plan_shares(
     whole: Layout, documents: Mapping[Digest, Document], contents: Sequence[tuple[Extent, ...]]
 ) -> VolumePlan:
+    """Lay out volumes whose contents are given.
+
+    Args:
+        whole: The bundle in one file.
+        documents: Its manifests and indexes.
+        contents: The blobs and pieces of each volume; their offsets mean nothing.
+    """
     catalog = whole.catalog
     if len(contents) == 1:
         return plan_one_file(whole, documents)

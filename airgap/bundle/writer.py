@@ -1,40 +1,40 @@
-"""Writing a bundle to a file: every blob straight to its final place, in parallel, resumable.
+"""Writing a bundle to files: every blob straight to its final place, in parallel, resumable.
 
-Until it is whole the bundle is `NAME.partial`, with a journal beside it. Whatever stops a run, the
-next one to the same name goes on: verified blobs stay, begun blobs are continued, and where the
-layout has changed meanwhile they are moved to where it wants them.
+Until it is whole, each file of the bundle is `NAME.partial`, with one journal beside them. Whatever
+stops a run, the next one to the same name goes on: verified blobs stay, begun blobs are continued,
+and where the plan has changed meanwhile they are moved to where it wants them. Blobs that are cut
+are not moved: they are fetched again where their pieces lie otherwise.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from airgap.bundle.addresses import Addresses, address, is_cut
+from airgap.bundle.bundle_files import BundleFiles, holdings_left
 from airgap.bundle.ingest import BlobIngest
-from airgap.bundle.journal import Holdings, Journal, read_journal
-from airgap.bundle.layout import Layout, check_size, frame
-from airgap.bundle.partial import PartialFile, journal_path, partial_path
+from airgap.bundle.journal import Holdings, Journal
+from airgap.bundle.keeper import Keeper
+from airgap.bundle.layout import check_size, frame
 from airgap.bundle.placement import Extent
-from airgap.bundle.relocation import Move, plan_relocation
+from airgap.bundle.relocation import plan_relocation
 from airgap.bundle.sync import Syncer
+from airgap.bundle.volumes import VolumePlan
 from airgap.errors import (
     AirgapError,
     ContentNotFoundError,
     IncompleteBundleError,
 )
-from airgap.oci import mediatype
 from airgap.oci.descriptor import Descriptor
-from airgap.oci.digest import Digest, Hasher
+from airgap.oci.digest import Digest
 from airgap.oci.manifest import Document
 from airgap.run import Run
 from airgap.run.events import (
-    BlobAdvanced,
-    BlobFinished,
-    BlobStarted,
     PhaseFinished,
     PhaseStarted,
 )
@@ -44,31 +44,32 @@ _BATCH = 64 * 1024 * 1024
 
 
 class BundleWriter:
-    """A bundle that is being written to a file. A `content.store.Sink` for its blobs.
+    """A bundle that is being written to files. A `content.store.Sink` for its blobs.
 
     Ingests may run in parallel, one for each blob; all else is for one thread.
 
     Args:
-        file: The locked file.
-        holdings: What an earlier run left in it.
+        files: The locked files.
+        holdings: What an earlier run left in them.
         run: Progress and cancellation.
         clock: Seconds that only grow.
     """
 
     def __init__(
         self,
-        file: PartialFile,
+        files: BundleFiles,
         holdings: Holdings,
         *,
         run: Run,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._file = file
+        self._files = files
         self._run = run
         self._clock = clock
         self._holdings = holdings
-        self._extents: dict[Digest, Extent] = {}
-        self._layout: Layout | None = None
+        self._places = Addresses()
+        self._pieces: dict[Digest, tuple[Digest, ...]] = {}
+        self._plan: VolumePlan | None = None
         self._journal: Journal | None = None
         self._syncer: Syncer | None = None
         self._held: Mapping[Digest, int] | None = None
@@ -80,6 +81,7 @@ class BundleWriter:
         path: Path,
         *,
         overwrite: bool,
+        is_split: bool = False,
         run: Run,
         clock: Callable[[], float] = time.monotonic,
     ) -> BundleWriter:
@@ -88,6 +90,7 @@ class BundleWriter:
         Args:
             path: The final name.
             overwrite: Whether a file of that name may be replaced, once the new one is whole.
+            is_split: Whether volumes are wanted.
             run: Progress and cancellation.
             clock: Seconds that only grow, for tests.
 
@@ -97,53 +100,46 @@ class BundleWriter:
             LockedError: Another run writes to it.
             StorageError: It cannot be created.
         """
-        file = PartialFile(path, overwrite=overwrite)
+        files = BundleFiles(path, overwrite=overwrite, is_split=is_split)
         try:
-            if not file.is_locked:
-                run.warn("no-lock", f"{file.path.parent} has no locks: start no second run there")
-            holdings = _left_holdings(file.journal, file.size, file.inode, run)
+            if not files.is_locked:
+                run.warn("no-lock", f"{files.folder} has no locks: start no second run there")
+            holdings = _left_holdings(files, run)
         except BaseException:
-            file.close()
+            files.close()
             raise
-        return cls(file, holdings, run=run, clock=clock)
+        return cls(files, holdings, run=run, clock=clock)
 
     @staticmethod
-    def left_at(path: Path) -> Holdings:
+    def left_at(path: Path, *, is_split: bool = False) -> Holdings:
         """What an interrupted run left at a bundle's name; locks and changes nothing."""
-        try:
-            file = partial_path(path).stat()
-            found = read_journal(journal_path(path))
-        except (OSError, AirgapError):
-            return Holdings()
-        if found is None or not found[0].is_consistent(file.st_size):
-            return Holdings()
-        return found[0]
+        return holdings_left(path, is_split=is_split)
 
     @property
     def name(self) -> str:
         """The final name."""
-        return str(self._file.target)
+        return str(self._files.target)
 
     @property
     def held(self) -> Mapping[Digest, int]:
         """How many bytes of each blob an earlier run left; once begun, those that are kept."""
         return self._holdings.sizes() if self._held is None else self._held
 
-    def begin(self, layout: Layout) -> None:
-        """Make the file ready for a layout, with what is there already moved to where it belongs.
+    def begin(self, plan: VolumePlan) -> None:
+        """Make the files ready for a plan, with what is there already moved to where it belongs.
 
         Raises:
             StorageFullError: There is no room for the bundle; nothing was written.
             StorageError: The file cannot be written.
         """
-        self._adopt(layout)
+        self._adopt(plan)
         self._held = self._holdings.sizes()
 
-    def replan(self, layout: Layout) -> None:
-        """Go over to another layout while no ingest is open, and keep what it still wants."""
+    def replan(self, plan: VolumePlan) -> None:
+        """Go over to another plan while no ingest is open, and keep what it still wants."""
         if self._syncer is not None:
             self._syncer.close()
-        self._adopt(layout)
+        self._adopt(plan)
 
     def has_blob(self, descriptor: Descriptor, /) -> bool:
         """Whether the blob is there, whole."""
@@ -154,42 +150,51 @@ class BundleWriter:
         """Begin or go on with writing a blob to its place.
 
         Raises:
-            ContentNotFoundError: The layout has no place for it.
-            SizeMismatchError: The layout has another size for it.
+            ContentNotFoundError: The plan has no place for it.
+            SizeMismatchError: The plan has another size for it.
         """
         assert self._syncer is not None, "begin() comes first"
         self._syncer.check()
-        extent = self._extents.get(descriptor.digest)
+        extent = self._places.extents.get(descriptor.digest)
         if extent is None:
             raise ContentNotFoundError(f"{self.name} has no place for {descriptor.digest}")
         check_size(extent, descriptor)
-        ingest = BlobIngest(self._file, self._syncer, extent, run=self._run)
+        parts = self._places.parts[descriptor.digest]
+        ingest = BlobIngest(self._files, self._syncer, extent, parts, run=self._run)
         try:
             yield ingest
         finally:
+            if ingest.pieces:
+                self._pieces[descriptor.digest] = ingest.pieces
             ingest.close()
 
     def put_manifest(self, document: Document, /, *, tag: str | None = None) -> None:
-        """Check that a manifest is in the layout, which is all there is to do for it.
+        """Check that a manifest is in the plan, which is all there is to do for it.
 
         Raises:
             ContentNotFoundError: It is not.
         """
-        assert self._layout is not None, "begin() comes first"
-        self._layout.check_manifest(document.descriptor.digest, name=self.name)
+        assert self._plan is not None, "begin() comes first"
+        digest = document.descriptor.digest
+        if digest not in self._plan.documents:
+            raise ContentNotFoundError(f"{self.name} has no place for {digest}")
 
-    def finish(self) -> None:
+    def finish(self) -> tuple[Path, ...]:
         """Seal the bundle, make it durable and give it its name.
+
+        Returns:
+            Its files.
 
         Raises:
             IncompleteBundleError: Blobs are missing.
             ConflictError: Meanwhile, somebody else made a file of that name.
             StorageError: It could not be made durable.
         """
-        assert self._layout is not None, "begin() comes first"
+        assert self._plan is not None, "begin() comes first"
         assert self._syncer is not None, "begin() comes first"
         self._syncer.check()
-        missing = [str(digest) for digest in self._extents if digest not in self._holdings.verified]
+        verified = self._holdings.verified
+        missing = [str(digest) for digest in self._places.extents if digest not in verified]
         if missing:
             raise IncompleteBundleError(
                 f"{self.name}: {len(missing)} blobs are missing, among them {missing[0]}",
@@ -198,12 +203,16 @@ class BundleWriter:
             )
         self._run.emit(PhaseStarted("seal"))
         self._syncer.close()
-        self._file.write(self._layout.tail(), self._layout.placement.seal)
-        self._file.sync()
-        self._file.publish()
+        for number in range(self._plan.count):
+            layout = self._plan.layout(number)
+            tail = layout.tail(tuple(self._piece(piece) for piece in layout.pieces))
+            self._files.write(tail, address(number, layout.placement.seal))
+        self._files.sync()
+        published = self._files.publish()
         self._is_finished = True
         self._syncer.journal.remove()
         self._run.emit(PhaseFinished("seal"))
+        return published
 
     def close(self) -> None:
         """Give up the lock. What was written stays for the next run. A second time does nothing."""
@@ -217,7 +226,7 @@ class BundleWriter:
         finally:
             if self._journal is not None:
                 self._journal.close()
-            self._file.close()
+            self._files.close()
 
     def __enter__(self) -> Self:
         return self
@@ -230,29 +239,59 @@ class BundleWriter:
     ) -> None:
         self.close()
 
-    def _adopt(self, layout: Layout) -> None:
-        self._layout = layout
-        self._extents = {extent.digest: extent for extent in layout.blobs}
+    def _adopt(self, plan: VolumePlan) -> None:
+        self._plan = plan
+        self._places = Addresses.of(plan.parts())
+        fronts = (plan.layout(number).front for number in range(plan.count))
+        self._files.adopt(plan.count, self._places, fronts)
         if self._journal is None:
-            self._journal = Journal(self._file.journal, self._file.inode, self._holdings)
+            self._journal = Journal(self._files.journal, self._files.inode, self._holdings)
         journal = self._journal
         self._drop_resized(journal)
-        self._rehash_unsynced(journal)
-        relocation = plan_relocation(self._holdings.extents(), self._extents)
+        self._drop_cut_otherwise(journal)
+        keeper = Keeper(self._files, journal, self._places, name=self.name, run=self._run)
+        self._pieces = keeper.rehash_unsynced()
+        relocation = plan_relocation(self._holdings.extents(), self._places.extents)
         # Room first, so that a run that cannot succeed destroys nothing; but what lies behind the
         # new end is cut off only after it was moved.
-        self._file.reserve(layout.size)
+        self._files.reserve(plan.sizes)
         if relocation.dropped:
             journal.drop(extent.digest for extent in relocation.dropped)
         if relocation.moves:
-            self._move(relocation.moves, relocation.moved_bytes, journal)
+            keeper.move(relocation)
         journal.sync()
-        self._file.cut(layout.size)
-        self._file.write(layout.front, 0)
+        self._files.cut(plan.sizes)
+        written = 0
+        for number in range(plan.count):
+            front = plan.layout(number).front
+            self._files.write(front, address(number, 0))
+            written += len(front)
         for digest in (*self._holdings.verified, *self._holdings.begun):
-            self._write_frame(self._extents[digest])
-        self._syncer = Syncer(self._file, journal, clock=self._clock)
-        self._syncer.note(len(layout.front))
+            for part in self._places.parts[digest]:
+                for offset, data in frame(part):
+                    self._files.write(data, offset)
+        self._syncer = Syncer(self._files, journal, clock=self._clock)
+        self._syncer.note(written)
+
+    def _drop_cut_otherwise(self, journal: Journal) -> None:
+        """Forget cut blobs that do not begin where the plan has them.
+
+        Those that do are believed only once they are hashed, piece by piece: how an earlier plan
+        went on is not known.
+        """
+        extents = self._places.extents
+        cut = [held for held in self._holdings.extents() if is_cut(held)]
+        journal.drop(
+            held.digest
+            for held in cut
+            if held.digest not in extents or extents[held.digest].offset != held.offset
+        )
+        self._holdings.durable.difference_update(held.digest for held in cut)
+
+    def _piece(self, piece: Extent) -> Digest:
+        """What a piece hashes to; every cut blob that is verified was hashed by this process."""
+        pieces = [part.start for part in self._places.parts[piece.digest]]
+        return self._pieces[piece.digest][pieces.index(piece.start)]
 
     def _drop_resized(self, journal: Journal) -> None:
         """Forget whole blobs that the layout gives another size: one of the two is a lie.
@@ -263,104 +302,26 @@ class BundleWriter:
             [
                 digest
                 for digest, held in self._holdings.verified.items()
-                if digest in self._extents and self._extents[digest].length != held.length
+                if digest in self._places.extents
+                and self._places.extents[digest].length != held.length
             ]
         )
 
-    def _rehash_unsynced(self, journal: Journal) -> None:
-        """Hash what was written but maybe not synced before an earlier run ended."""
-        holdings = self._holdings
-        unsynced = [e for d, e in holdings.verified.items() if d not in holdings.durable]
-        if not unsynced:
-            return
-        waiting = [extent for extent in unsynced if extent.digest in self._extents]
-        total = sum(extent.length for extent in waiting)
-        self._run.emit(PhaseStarted("verify", len(waiting), total))
-        # what is not wanted is not worth hashing, and must not pass for durable below
-        wrong = [extent.digest for extent in unsynced if extent.digest not in self._extents]
-        for extent in waiting:
-            hasher = Hasher(extent.digest.algorithm)
-            self._file.forget_cache(extent.offset, extent.length)
-            with self._told(extent) as advance:
-                for chunk in self._file.chunks(extent.offset, extent.length):
-                    self._run.cancel.check()
-                    hasher.update(chunk)
-                    advance(hasher.size)
-            if hasher.digest() != extent.digest:
-                wrong.append(extent.digest)
-        if wrong:
-            journal.drop(wrong)
-        mark = journal.mark
-        self._file.sync()
-        journal.add_synced(mark)
-        self._run.emit(PhaseFinished("verify"))
 
-    def _move(self, moves: Sequence[Move], total: int, journal: Journal) -> None:
-        """Move blobs in the planned order, a batch at a time.
-
-        Before a byte of a batch is overwritten its entries are dropped, durably; they come back
-        when the new places are synced. What is lost by a crash in between is fetched again.
-        """
-        self._run.emit(PhaseStarted("move", len(moves), total))
-        for batch in _batches(moves):
-            self._run.cancel.check()
-            whole = {m.held.digest for m in batch if m.held.digest in self._holdings.verified}
-            journal.drop(move.held.digest for move in batch)
-            journal.sync()
-            for move in batch:
-                with self._told(move.held) as advance:
-                    for done in self._file.copy(move.held.offset, move.held.length, move.target):
-                        advance(done)
-            self._file.sync()
-            begun = []
-            for move in batch:
-                extent = Extent(move.held.digest, move.target, move.held.length)
-                if extent.digest in whole:
-                    journal.add_verified(extent)
-                else:
-                    begun.append(extent)
-            journal.add_synced(journal.mark, begun)
-        self._run.emit(PhaseFinished("move"))
-
-    @contextmanager
-    def _told(self, extent: Extent) -> Iterator[Callable[[int], None]]:
-        """Report a blob that is worked on; gives what is to be called with each offset."""
-        descriptor = Descriptor(mediatype.OCTET_STREAM, extent.digest, extent.length)
-        self._run.emit(BlobStarted(descriptor, self.name))
-        yield lambda offset: self._run.emit(BlobAdvanced(descriptor, self.name, offset))
-        self._run.emit(BlobFinished(descriptor, self.name))
-
-    def _write_frame(self, extent: Extent) -> None:
-        for offset, data in frame(extent):
-            self._file.write(data, offset)
-
-
-def _batches(moves: Iterable[Move]) -> Iterator[list[Move]]:
-    batch: list[Move] = []
-    size = 0
-    for move in moves:
-        if batch and size + move.held.length > _BATCH:
-            yield batch
-            batch, size = [], 0
-        batch.append(move)
-        size += move.held.length
-    if batch:
-        yield batch
-
-
-def _left_holdings(path: Path, size: int, inode: int, run: Run) -> Holdings:
+def _left_holdings(files: BundleFiles, run: Run) -> Holdings:
     """What an earlier run left, as far as it can be believed."""
-    if size == 0:
+    if not files.has_bytes:
         return Holdings()
-    found = read_journal(path)
-    if found is None or not found[0].is_consistent(size):
+    found = files.left()
+    if found is None:
         run.warn(
             "journal",
-            f"{path} cannot be used: what an earlier run wrote is not known, and is fetched again",
+            f"{files.journal} cannot be used: what an earlier run wrote is not known, and is "
+            "fetched again",
         )
         return Holdings()
     holdings, of_inode = found
-    if of_inode != inode:
-        # a copy of the file, or another file system: true or not, so hash it
+    if of_inode != files.inode:
+        # a copy of the files, or another file system: true or not, so hash them
         holdings.durable.clear()
     return holdings

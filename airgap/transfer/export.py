@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from airgap.bundle.front import check_readable
-from airgap.bundle.layout import Layout, plan_layout
+from airgap.bundle.layout import plan_layout
 from airgap.bundle.pipe import PipeWriter
+from airgap.bundle.volumes import VolumePlan, plan_one_file, plan_volumes
 from airgap.bundle.writer import BundleWriter
 from airgap.content import posix
 from airgap.errors import BundleFormatError, PartialError, SettingsError
@@ -41,6 +42,7 @@ class ExportOptions:
         jobs: How many requests each registry gets at a time.
         overwrite: Whether an existing bundle is replaced.
         keep_going: Whether what fails is left out instead of ending the export.
+        volume_size: The most bytes of a file; None means that all goes into one.
     """
 
     platforms: tuple[Platform, ...] = ()
@@ -51,6 +53,7 @@ class ExportOptions:
     jobs: int = 4
     overwrite: bool = False
     keep_going: bool = False
+    volume_size: int | None = None
 
     @property
     def selection(self) -> Selection:
@@ -87,8 +90,11 @@ def plan_export(
     options, run = options or ExportOptions(), run or Run()
     export = _Export(references, client, options, run)
     selection = export.select()
-    held = BundleWriter.left_at(output).sizes() if output is not None else {}
-    return export.describe(selection, export.lay_out(selection), held, output)
+    volumes = export.lay_out(selection)
+    held: Mapping[Digest, int] = {}
+    if output is not None:
+        held = BundleWriter.left_at(output, is_split=volumes.is_split).sizes()
+    return export.describe(selection, volumes, held, output)
 
 
 def export_images(
@@ -137,39 +143,46 @@ class _Export:
 
     def to_file(self, path: Path) -> ExportResult:
         """Write to a file at planned offsets."""
-        with BundleWriter.open(path, overwrite=self._options.overwrite, run=self._run) as writer:
+        overwrite, is_split = self._options.overwrite, self._options.volume_size is not None
+        with BundleWriter.open(
+            path, overwrite=overwrite, is_split=is_split, run=self._run
+        ) as writer:
             selection = self.select()
-            layout = self.lay_out(selection)
-            writer.begin(layout)
-            plan = self.describe(selection, layout, writer.held, path)
+            volumes = self.lay_out(selection)
+            writer.begin(volumes)
+            plan = self.describe(selection, volumes, writer.held, path)
             fetcher = self._fetcher(writer)
             while True:
                 missing = [f for f in selection.fetches if not writer.has_blob(f.descriptor)]
                 if not missing:
                     break
-                self._begin_fetch(layout, sum(f.descriptor.size for f in missing))
+                self._begin_fetch(volumes, sum(f.descriptor.size for f in missing))
                 fetcher.fetch(missing)
                 if fetcher.lost:
                     selection = self.select(fetcher)
-                    layout = self.lay_out(selection)
-                    writer.replan(layout)
+                    volumes = self.lay_out(selection)
+                    writer.replan(volumes)
             self._run.emit(PhaseFinished(PHASE))
-            writer.finish()
-        return self._result(selection, layout, plan, fetcher, path)
+            files = writer.finish()
+        return self._result(selection, volumes, plan, fetcher, files)
 
     def to_pipe(self, stream: BinaryIO) -> ExportResult:
         """Write front to back. The plan is fixed: bytes that left cannot be called back."""
+        if self._options.volume_size is not None:
+            raise SettingsError(
+                "a pipe takes no volumes", hint="leave out --volume-size, or write to a file"
+            )
         selection = self.select()
-        layout = self.lay_out(selection)
-        plan = self.describe(selection, layout, {}, None)
+        volumes = self.lay_out(selection)
+        plan = self.describe(selection, volumes, {}, None)
         with PipeWriter(stream, run=self._run) as writer:
-            writer.begin(layout)
+            writer.begin(volumes.layout(0))
             fetcher = self._fetcher(writer, is_pipe=True)
-            self._begin_fetch(layout, plan.fetch_bytes)
+            self._begin_fetch(volumes, plan.fetch_bytes)
             fetcher.fetch_in_order(selection.fetches)
             self._run.emit(PhaseFinished(PHASE))
             writer.finish()
-        return self._result(selection, layout, plan, fetcher, None)
+        return self._result(selection, volumes, plan, fetcher, ())
 
     def select(self, fetcher: Fetcher | None = None) -> ExportSelection:
         """Decide what travels.
@@ -206,11 +219,11 @@ class _Export:
                 f"there is no {wanted} of {shown}: what docker load gets is another platform",
             )
 
-    def lay_out(self, selection: ExportSelection) -> Layout:
-        """Lay the bundle out.
+    def lay_out(self, selection: ExportSelection) -> VolumePlan:
+        """Lay the bundle out, in one file or in volumes.
 
         Raises:
-            SettingsError: No reader would take it, it is so large.
+            SettingsError: No reader would take it, it is so large; or volumes are too small.
         """
         layout = plan_layout(selection.catalog, selection.documents)
         try:
@@ -220,12 +233,15 @@ class _Export:
                 f"this is too much for one bundle: {error.message}",
                 hint="export the images in several bundles",
             ) from error
-        return layout
+        size = self._options.volume_size
+        if size is None:
+            return plan_one_file(layout, selection.documents)
+        return plan_volumes(selection.catalog, selection.documents, volume_size=size)
 
     def describe(
         self,
         selection: ExportSelection,
-        layout: Layout,
+        volumes: VolumePlan,
         held: Mapping[Digest, int],
         output: Path | None,
     ) -> ExportPlan:
@@ -237,8 +253,8 @@ class _Export:
         held_bytes = sum(length for length, size in here if 0 < length <= size)
         return ExportPlan(
             selection.images,
-            layout.catalog.id,
-            layout.size,
+            volumes.catalog.id,
+            volumes.size,
             len(selection.fetches),
             blob_bytes,
             sum(length != size for length, size in here),
@@ -247,6 +263,8 @@ class _Export:
             None if output is None else _free_bytes(output),
             selection.catalog.omitted,
             _failures(selection),
+            volumes.sizes,
+            volumes.cuts,
         )
 
     def _fetcher(self, writer: BundleWriter | PipeWriter, *, is_pipe: bool = False) -> Fetcher:
@@ -263,36 +281,38 @@ class _Export:
             run=self._run,
         )
 
-    def _begin_fetch(self, layout: Layout, missing_bytes: int) -> None:
-        total = sum(extent.length for extent in layout.blobs)
-        self._run.emit(
-            PhaseStarted(PHASE, len(layout.blobs), total, done_bytes=total - missing_bytes)
-        )
+    def _begin_fetch(self, volumes: VolumePlan, missing_bytes: int) -> None:
+        blobs = volumes.catalog.blobs
+        total = sum(size for _, size in blobs)
+        self._run.emit(PhaseStarted(PHASE, len(blobs), total, done_bytes=total - missing_bytes))
 
     def _result(
         self,
         selection: ExportSelection,
-        layout: Layout,
+        volumes: VolumePlan,
         plan: ExportPlan,
         fetcher: Fetcher,
-        path: Path | None,
+        files: tuple[Path, ...],
     ) -> ExportResult:
         failed = _failures(selection)
         final = replace(
             plan,
             images=selection.images,
-            bundle_id=layout.catalog.id,
-            bundle_size=layout.size,
+            bundle_id=volumes.catalog.id,
+            bundle_size=volumes.size,
+            volumes=volumes.sizes,
+            cuts=volumes.cuts,
             omitted=selection.catalog.omitted,
             failed=failed,
         )
         return ExportResult(
             final,
-            "-" if path is None else str(path),
+            str(files[0]) if files else "-",
             time.monotonic() - self._started,
             fetcher.fetched_bytes,
             failed,
-            path is not None and posix.is_medium(path.parent),
+            bool(files) and posix.is_medium(files[0].parent),
+            tuple(map(str, files)),
         )
 
 

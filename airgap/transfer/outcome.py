@@ -67,6 +67,8 @@ class ExportPlan:
         free_bytes: The room on the output's file system, where that is known.
         omitted: What is left out on purpose.
         failed: References that failed.
+        volumes: How many bytes each file has.
+        cuts: How many blobs lie in several volumes.
     """
 
     images: tuple[PlannedImage, ...]
@@ -80,6 +82,8 @@ class ExportPlan:
     free_bytes: int | None
     omitted: tuple[Omission, ...]
     failed: tuple[Failure, ...]
+    volumes: tuple[int, ...] = ()
+    cuts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +92,12 @@ class ExportResult:
 
     Attributes:
         plan: What was in fact written; its `failed` is complete.
-        path: The file, or `-` for a pipe.
+        path: The file, the first of the volumes, or `-` for a pipe.
         seconds: How long it took.
         fetched_bytes: What this run fetched.
         failed: References that are not in the bundle.
         is_removable: Whether the file lies on a mounted medium of its own.
+        files: The files, in the order of the volumes; none for a pipe.
     """
 
     plan: ExportPlan
@@ -101,6 +106,7 @@ class ExportResult:
     fetched_bytes: int
     failed: tuple[Failure, ...]
     is_removable: bool
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

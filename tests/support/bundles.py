@@ -17,6 +17,7 @@ from airgap.bundle import members
 from airgap.bundle.catalog import Catalog, CatalogImage, CatalogReferrer, Omission
 from airgap.bundle.layout import Layout, plan_layout
 from airgap.bundle.reader import open_bundle
+from airgap.bundle.volumes import VolumePlan, plan_one_file
 from airgap.errors import AirgapError
 from airgap.oci import mediatype
 from airgap.oci.descriptor import Descriptor
@@ -38,6 +39,11 @@ class MadeBundle:
     @property
     def catalog(self) -> Catalog:
         return self.layout.catalog
+
+    @cached_property
+    def plan(self) -> VolumePlan:
+        """The bundle as one file."""
+        return plan_one_file(self.layout, self.documents)
 
     @cached_property
     def data(self) -> bytes:

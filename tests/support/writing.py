@@ -63,7 +63,7 @@ def put(
 def write(path: Path, made: MadeBundle, *, clock: Callable[[], float] = lambda: 0.0) -> int:
     """Write a whole bundle, or go on with one; gives the bytes of blobs that it took."""
     with BundleWriter.open(path, overwrite=False, run=Run(), clock=clock) as writer:
-        writer.begin(made.layout)
+        writer.begin(made.plan)
         fetched = put(writer, made.layout, made.contents)
         writer.finish()
     return fetched

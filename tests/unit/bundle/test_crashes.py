@@ -34,7 +34,7 @@ def left_by(target: Path, made: MadeBundle) -> None:
     for path in list(target.parent.iterdir()):
         path.unlink()
     with opened(target) as writer:
-        writer.begin(made.layout)
+        writer.begin(made.plan)
         put(writer, made.layout, made.contents)
 
 
@@ -85,7 +85,7 @@ class TestCrashes:
 
         def work() -> None:
             with BundleWriter.open(target, overwrite=False, run=Run(), clock=hurried()) as writer:
-                writer.begin(new.layout)
+                writer.begin(new.plan)
                 put(writer, new.layout, new.contents)
 
         for step in crash_points(work, target.parent, left):

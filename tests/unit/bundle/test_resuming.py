@@ -72,12 +72,12 @@ class TestGoingOn:
     def test_verified_blobs_are_not_fetched_again(self, target: Path, made: MadeBundle) -> None:
         """What a run has verified, the next one holds."""
         with opened(target) as writer:
-            writer.begin(made.layout)
+            writer.begin(made.plan)
             put(writer, made.layout, {big(made).digest: BIG} | dict(made.contents))
         assert BundleWriter.left_at(target).verified.keys() == made.contents.keys()
         with opened(target) as writer:
             assert writer.held.keys() == made.contents.keys()
-            writer.begin(made.layout)
+            writer.begin(made.plan)
             assert writer.held.keys() == made.contents.keys()
             writer.finish()
         assert target.read_bytes() == made.data
@@ -87,12 +87,12 @@ class TestGoingOn:
         """A blob whose source broke off is asked for from where it was, also in the next run."""
         descriptor = big(made)
         with opened(target) as writer:
-            writer.begin(made.layout)
+            writer.begin(made.plan)
             with pytest.raises(UnavailableError):
                 with writer.ingest(descriptor) as ingest:
                     ingest.receive(broken_off(BIG, 20_000))
         with opened(target) as writer:
-            writer.begin(made.layout)
+            writer.begin(made.plan)
             asked: list[int] = []
             with writer.ingest(descriptor) as ingest:
                 assert ingest.offset == 19_000
@@ -125,12 +125,12 @@ class TestGoingOn:
                 pass
 
         with opened(target, run=run) as writer:
-            writer.begin(made.layout)
+            writer.begin(made.plan)
             with pytest.raises(CancelledError):
                 with writer.ingest(big(made)) as ingest:
                     ingest.receive(Source())
         with opened(target) as writer:
-            writer.begin(made.layout)
+            writer.begin(made.plan)
             with writer.ingest(big(made)) as ingest:
                 assert ingest.offset == 9_000
 
@@ -138,7 +138,7 @@ class TestGoingOn:
         """Where a kept beginning turns out wrong the blob is asked for again from its start."""
         descriptor = big(made)
         with opened(target) as writer:
-            writer.begin(made.layout)
+            writer.begin(made.plan)
             with pytest.raises(UnavailableError):
                 with writer.ingest(descriptor) as ingest:
                     ingest.receive(broken_off(BIG, 20_000))
@@ -148,7 +148,7 @@ class TestGoingOn:
             file.seek(extent.offset + 5)
             file.write(b"damage")
         with opened(target) as writer:
-            writer.begin(made.layout)
+            writer.begin(made.plan)
             asked: list[int] = []
             with writer.ingest(descriptor) as ingest:
                 ingest.receive(opener(BIG, opened=asked))
@@ -166,18 +166,18 @@ class TestGoingOn:
             (BIG + b"more", SizeMismatchError, [19_000]),
         ):
             with opened(target) as writer:
-                writer.begin(made.layout)
+                writer.begin(made.plan)
                 with pytest.raises(UnavailableError):
                     with writer.ingest(descriptor) as ingest:
                         ingest.receive(broken_off(b"x" + BIG[1:], 20_000))
             asked: list[int] = []
             with opened(target) as writer:
-                writer.begin(made.layout)
+                writer.begin(made.plan)
                 with pytest.raises(error), writer.ingest(descriptor) as ingest:
                     ingest.receive(opener(data, opened=asked))
                 assert asked == offsets
             with opened(target) as writer:
-                writer.begin(made.layout)
+                writer.begin(made.plan)
                 with writer.ingest(descriptor) as ingest:
                     assert ingest.offset == 0
 
@@ -185,11 +185,11 @@ class TestGoingOn:
         """What is there is hashed only as long as the run goes on, and is kept."""
         run, asked = Run(), list[int]()
         with opened(target) as writer:
-            writer.begin(made.layout)
+            writer.begin(made.plan)
             with writer.ingest(big(made)) as ingest:
                 ingest.receive(opener(BIG))
         with opened(target, run=run) as writer:
-            writer.begin(made.layout)
+            writer.begin(made.plan)
             run.cancel.cancel()
             with pytest.raises(CancelledError), writer.ingest(big(made)) as ingest:
                 ingest.receive(opener(BIG, opened=asked))
@@ -200,7 +200,7 @@ class TestGoingOn:
         """A blob that was whole and was damaged before it was committed is fetched again."""
         extent = next(e for e in made.layout.blobs if e.digest == big(made).digest)
         with opened(target) as writer:
-            writer.begin(made.layout)
+            writer.begin(made.plan)
             with writer.ingest(big(made)) as ingest:
                 ingest.receive(opener(BIG))
         with partial(target).open("r+b") as file:
@@ -213,11 +213,11 @@ class TestGoingOn:
         """A blob that was received and not committed needs no source the next time."""
         descriptor = big(made)
         with opened(target) as writer:
-            writer.begin(made.layout)
+            writer.begin(made.plan)
             with writer.ingest(descriptor) as ingest:
                 ingest.receive(opener(BIG))
         with opened(target) as writer:
-            writer.begin(made.layout)
+            writer.begin(made.plan)
             assert not writer.has_blob(descriptor)
             asked: list[int] = []
             with writer.ingest(descriptor) as ingest:
@@ -229,7 +229,7 @@ class TestGoingOn:
     def test_copied_file_is_hashed(self, target: Path, made: MadeBundle) -> None:
         """A partial file that was copied is hashed again, and what is wrong in it fetched again."""
         with opened(target) as writer:
-            writer.begin(made.layout)
+            writer.begin(made.plan)
             put(writer, made.layout, made.contents)
         copy = target.with_name("copy")
         shutil.copy(partial(target), copy)
@@ -245,14 +245,14 @@ class TestGoingOn:
     def test_useless_journal(self, target: Path, made: MadeBundle, damage: bytes) -> None:
         """A journal that is damaged or of another version is not trusted, and that is said."""
         with opened(target) as writer:
-            writer.begin(made.layout)
+            writer.begin(made.plan)
             put(writer, made.layout, made.contents)
         journal(target).write_bytes(damage)
         warnings = Warnings()
         with opened(target, run=Run(warnings)) as writer:
             assert not writer.held
             assert warnings.codes == ["journal"]
-            writer.begin(made.layout)
+            writer.begin(made.plan)
             put(writer, made.layout, made.contents)
             writer.finish()
         assert target.read_bytes() == made.data
@@ -260,7 +260,7 @@ class TestGoingOn:
     def test_cut_partial_file(self, target: Path, made: MadeBundle) -> None:
         """A partial file that is shorter than its journal says is not believed."""
         with opened(target) as writer:
-            writer.begin(made.layout)
+            writer.begin(made.plan)
             put(writer, made.layout, made.contents)
         os.truncate(partial(target), made.layout.size // 2)
         assert BundleWriter.left_at(target).extents() == []
@@ -273,7 +273,7 @@ class TestOtherPlans:
     def test_after_an_interruption(self, target: Path, name: str) -> None:
         """A run with another layout keeps what it wants and makes the bytes of a fresh one."""
         with opened(target) as writer:
-            writer.begin(OLD.layout)
+            writer.begin(OLD.plan)
             put(writer, OLD.layout, OLD.contents)
         new = PLANS[name]
         fetched = write(target, new)
@@ -288,13 +288,13 @@ class TestOtherPlans:
         """A layout that changes in the middle of a run leads to the bytes of a fresh one."""
         new = PLANS[name]
         with opened(target) as writer:
-            writer.begin(OLD.layout)
+            writer.begin(OLD.plan)
             put(writer, OLD.layout, OLD.contents, limit=5)
             with pytest.raises(UnavailableError):
                 missing = next(d for d in descriptors(OLD.layout) if not writer.has_blob(d))
                 with writer.ingest(missing) as ingest:
                     ingest.receive(broken_off(OLD.contents[missing.digest], 2000))
-            writer.replan(new.layout)
+            writer.replan(new.plan)
             put(writer, new.layout, new.contents)
             writer.finish()
         assert target.read_bytes() == new.data
@@ -302,13 +302,13 @@ class TestOtherPlans:
     def test_half_a_blob_is_moved(self, target: Path, made: MadeBundle) -> None:
         """Also the beginning of a blob is kept when its place changes."""
         with opened(target) as writer:
-            writer.begin(made.layout)
+            writer.begin(made.plan)
             with pytest.raises(UnavailableError):
                 with writer.ingest(big(made)) as ingest:
                     ingest.receive(broken_off(BIG, 20_000))
         new = bundle_of([b"first", b"second" * 200, BIG])
         with opened(target) as writer:
-            writer.begin(new.layout)
+            writer.begin(new.plan)
             with writer.ingest(big(new)) as ingest:
                 assert ingest.offset == 19_000
         write(target, new)
@@ -318,14 +318,14 @@ class TestOtherPlans:
     def test_progress_is_told(self, target: Path, phase: str) -> None:
         """Moving and hashing what is there are phases whose blobs add up to their bytes."""
         with opened(target) as writer:
-            writer.begin(OLD.layout)
+            writer.begin(OLD.plan)
             put(writer, OLD.layout, OLD.contents)
         if phase == "verify":
             shutil.copy(partial(target), target.with_name("copy"))
             target.with_name("copy").replace(partial(target))
         recorder = Recorder()
         with opened(target, run=Run(recorder)) as writer:
-            writer.begin((PLANS["longer front"] if phase == "move" else OLD).layout)
+            writer.begin((PLANS["longer front"] if phase == "move" else OLD).plan)
         events = recorder.events
         (total,) = [e.total_bytes for e in events if isinstance(e, PhaseStarted)]
         assert total == sum(map(len, OLD.contents.values()))
@@ -344,10 +344,10 @@ def test_a_blob_of_another_size_than_the_new_layout_says_is_not_kept(target: Pat
         for size in (len(data), len(data) + 600)
     )
     with opened(target) as writer:
-        writer.begin(first.layout)
+        writer.begin(first.plan)
         put(writer, first.layout, {**first.contents, digest: data})
     with opened(target) as writer:
-        writer.begin(second.layout)
+        writer.begin(second.plan)
         assert not writer.has_blob(descriptors(second.layout)[1])
         with pytest.raises(SizeMismatchError):
             put(writer, second.layout, {digest: data})

@@ -79,7 +79,7 @@ class TestWhole:
         """Threads that write blobs at the same time make the same file, with syncs in between."""
         made = bundle_of([random.Random(n).randbytes(9_000) for n in range(40)])
         with BundleWriter.open(target, overwrite=False, run=Run(), clock=hurried()) as writer:
-            writer.begin(made.layout)
+            writer.begin(made.plan)
 
             def one(descriptor: Descriptor) -> None:
                 with writer.ingest(descriptor) as ingest:
@@ -94,7 +94,7 @@ class TestWhole:
     def test_nothing_is_under_the_final_name_before_the_end(self, target: Path, made) -> None:
         """Until finish, there is only the partial file; it holds no seal."""
         with opened(target) as writer:
-            writer.begin(made.layout)
+            writer.begin(made.plan)
             put(writer, made.layout, made.contents)
             assert not target.exists()
             assert b"airgap/seal.json" not in partial(target).read_bytes()
@@ -117,7 +117,7 @@ class TestWhole:
         with pytest.raises(ConflictError):
             opened(target)
         with opened(target, overwrite=True) as writer:
-            writer.begin(made.layout)
+            writer.begin(made.plan)
             put(writer, made.layout, made.contents)
             assert target.read_bytes() == b"old"
             writer.finish()
@@ -134,7 +134,7 @@ class TestWhole:
     def test_manifests_are_in_the_front(self, target: Path, made: MadeBundle) -> None:
         """Putting a manifest of the layout does nothing, and another one is refused."""
         with opened(target) as writer:
-            writer.begin(made.layout)
+            writer.begin(made.plan)
             for document in made.documents.values():
                 writer.put_manifest(document)
             with pytest.raises(ContentNotFoundError):
@@ -178,7 +178,7 @@ class TestRefusals:
         monkeypatch.setattr("airgap.content.posix.free_bytes", lambda _: 4711)
         with opened(target) as writer:
             with pytest.raises(StorageFullError) as caught:
-                writer.begin(made.layout)
+                writer.begin(made.plan)
             assert f"needs {size_text(made.layout.size)} more" in caught.value.message
             assert "4.7 kB are free" in caught.value.message
         assert list(target.parent.iterdir()) == []
@@ -192,7 +192,7 @@ class TestRefusals:
 
         monkeypatch.setattr(os, "posix_fallocate", full)
         with opened(target) as writer, pytest.raises(StorageFullError):
-            writer.begin(made.layout)
+            writer.begin(made.plan)
         assert list(target.parent.iterdir()) == []
 
     def test_file_system_with_small_files(
@@ -205,13 +205,13 @@ class TestRefusals:
 
         monkeypatch.setattr(os, "lseek", too_far)
         with opened(target) as writer, pytest.raises(StorageError) as caught:
-            writer.begin(made.layout)
+            writer.begin(made.plan)
         assert "size" in str(caught.value.hint)
 
     def test_unknown_blob(self, target: Path, made: MadeBundle) -> None:
         """A blob that the layout does not name, or names with another size, is refused."""
         with opened(target) as writer:
-            writer.begin(made.layout)
+            writer.begin(made.plan)
             with pytest.raises(ContentNotFoundError):
                 with writer.ingest(Descriptor.of(b"?", mediatype.OCTET_STREAM)):
                     pass
@@ -223,7 +223,7 @@ class TestRefusals:
     def test_missing_blobs(self, target: Path, made: MadeBundle) -> None:
         """A bundle with blobs missing is not finished, and the error names them."""
         with opened(target) as writer:
-            writer.begin(made.layout)
+            writer.begin(made.plan)
             put(writer, made.layout, made.contents, limit=1)
             with pytest.raises(IncompleteBundleError) as caught:
                 writer.finish()
@@ -244,7 +244,7 @@ class TestWrongContent:
     def test_nothing_of_it_is_kept(self, target: Path, made: MadeBundle, change, error) -> None:
         """Content of another digest or size is refused, and the next try starts at nought."""
         with opened(target) as writer:
-            writer.begin(made.layout)
+            writer.begin(made.plan)
             descriptor = big(made)
             with writer.ingest(descriptor) as ingest:
                 with pytest.raises(error):
@@ -260,7 +260,7 @@ class TestWrongContent:
     def test_abort(self, target: Path, made: MadeBundle) -> None:
         """An aborted blob starts at nought, also in the next run."""
         with opened(target) as writer:
-            writer.begin(made.layout)
+            writer.begin(made.plan)
             with writer.ingest(big(made)) as ingest:
                 with pytest.raises(UnavailableError):
                     ingest.receive(broken_off(BIG, 20_000))
@@ -283,7 +283,7 @@ class TestStorage:
 
         monkeypatch.setattr(os, "pwrite", full)
         with opened(target) as writer:
-            writer.begin(made.layout)
+            writer.begin(made.plan)
             with pytest.raises(StorageFullError):
                 put(writer, made.layout, made.contents)
         monkeypatch.undo()
@@ -297,7 +297,7 @@ class TestStorage:
             raise OSError(errno.ENODEV, "no such device")
 
         with opened(target) as writer:
-            writer.begin(made.layout)
+            writer.begin(made.plan)
             monkeypatch.setattr(os, "pwrite", gone)
             with pytest.raises(StorageError) as caught:
                 put(writer, made.layout, made.contents)
@@ -306,7 +306,7 @@ class TestStorage:
     def test_failed_sync_fails_the_run(self, target: Path, made: MadeBundle, monkeypatch) -> None:
         """When the file cannot be synced, every ingest after that and the end of the run fail."""
         with BundleWriter.open(target, overwrite=False, run=Run(), clock=hurried()) as writer:
-            writer.begin(made.layout)
+            writer.begin(made.plan)
             real = os.fdatasync
             failures = [1]
 
@@ -330,7 +330,7 @@ class TestStorage:
     def test_journal_is_not_ahead_of_the_disk(self, target: Path, made, monkeypatch) -> None:
         """A blob that was verified and never synced is hashed from the file, not believed."""
         with opened(target) as writer:
-            writer.begin(made.layout)
+            writer.begin(made.plan)
             put(writer, made.layout, made.contents)
 
             def fail(_: int) -> None:

@@ -11,9 +11,10 @@ from airgap.bundle.partial import PartialFile, followed, journal_path, partial_p
 from airgap.bundle.placement import Extent
 from airgap.bundle.volume_names import unfinished_volumes, volume_path, volumes_there
 from airgap.content.atomic import move_file, remove_file
+from airgap.content.filesystem import file_system
 from airgap.content.posix import free_bytes, raise_open_files
 from airgap.content.storage import storage_errors
-from airgap.errors import AirgapError, ConflictError, StorageFullError
+from airgap.errors import AirgapError, ConflictError, StorageError, StorageFullError
 from airgap.oci.digest import Digest
 from airgap.wording import size_text
 
@@ -116,6 +117,14 @@ class BundleFiles:
             StorageFullError: There is not.
             StorageError: The file system does not take files of such a size.
         """
+        limit = file_system(self.folder).max_file
+        if limit is not None and max(sizes) > limit:
+            raise StorageError(
+                f"{self.folder} takes no file of more than {limit:,} bytes, and the bundle has "
+                f"{max(sizes):,}",
+                hint="add --volume-size fat32",
+                origin="local",
+            )
         files = self._files()[: len(sizes)]
         needed = sum(file.needed(size) for file, size in zip(files, sizes, strict=True))
         with storage_errors(self.folder):

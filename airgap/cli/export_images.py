@@ -8,6 +8,7 @@ from typing import BinaryIO, Unpack
 
 import click
 
+from airgap.bundle.media_sizes import parse_volume_size
 from airgap.cli.invocation import Invocation
 from airgap.cli.options import (
     BUNDLE,
@@ -43,6 +44,7 @@ class ExportFlags(NetworkFlags):
     dry_run: bool
     overwrite: bool
     keep_going: bool
+    volume_size: str | None
 
 
 @click.command("images")
@@ -85,6 +87,11 @@ class ExportFlags(NetworkFlags):
     help="List what the source itself lacks as left out, instead of failing.",
 )
 @click.option("--non-distributable", is_flag=True, help="Fetch non-distributable layers, too.")
+@click.option(
+    "--volume-size",
+    metavar="SIZE",
+    help="Write volumes of at most so many bytes: 4GiB, 700MB, fat32, cd, dvd, dvd-dl, bd, bd-dl.",
+)
 @jobs_option
 @click.option("--dry-run", is_flag=True, help="Print the plan and fetch no layers.")
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
@@ -93,7 +100,7 @@ class ExportFlags(NetworkFlags):
 @output_options
 @click.pass_obj
 def export_images(invocation: Invocation, **flags: Unpack[ExportFlags]) -> None:
-    """Put images and every other OCI artifact into one bundle.
+    """Put images and every other OCI artifact into one bundle, in one file or in volumes.
 
     REFERENCE is what docker takes: nginx, nginx:1.27, ghcr.io/org/app:tag, name@sha256:…
 
@@ -120,7 +127,7 @@ def export_images(invocation: Invocation, **flags: Unpack[ExportFlags]) -> None:
 
 
 def _options(flags: ExportFlags, jobs: int) -> ExportOptions:
-    load = flags["load_platform"]
+    load, volume_size = flags["load_platform"], flags["volume_size"]
     return ExportOptions(
         platforms=tuple(Platform.parse(text) for text in flags["platform"]),
         referrers=flags["referrers"],
@@ -130,6 +137,7 @@ def _options(flags: ExportFlags, jobs: int) -> ExportOptions:
         jobs=jobs,
         overwrite=flags["overwrite"],
         keep_going=flags["keep_going"],
+        volume_size=parse_volume_size(volume_size) if volume_size is not None else None,
     )
 
 

@@ -37,7 +37,7 @@ def plan_lines(plan: ExportPlan) -> Iterator[str]:
     if plan.held_bytes:
         fetch += f"; {size_text(plan.held_bytes)} are here from an interrupted run"
     yield fetch
-    size = f"size of the bundle: {size_text(plan.bundle_size)}"
+    size = f"size of the bundle: {size_text(plan.bundle_size)}{_volumes_text(plan)}"
     if plan.free_bytes is not None:
         size += f"; free: {size_text(plan.free_bytes)}"
         if plan.free_bytes < plan.fetch_bytes:
@@ -54,13 +54,20 @@ def export_lines(result: ExportResult) -> Iterator[str]:
     yield from cut(_image_line(image) for image in plan.images)
     where = "standard output" if result.path == "-" else result.path
     images, blobs = count_text(len(plan.images), "image"), count_text(plan.blob_count, "blob")
-    yield f"{where}: {images}, {blobs}, {size_text(plan.bundle_size)}"
+    yield f"{where}: {images}, {blobs}, {size_text(plan.bundle_size)}{_volumes_text(plan)}"
     yield f"fetched {speed_text(result.fetched_bytes, result.seconds)}"
     yield from omission_lines(plan.omitted)
     yield from _failure_lines(result.failed)
     yield f"bundle id: {plan.bundle_id}"
     if result.is_removable:
         yield "synced; safe to remove"
+
+
+def _volumes_text(plan: ExportPlan) -> str:
+    if len(plan.volumes) < 2:
+        return ""
+    cuts = f", {count_text(plan.cuts, 'blob')} cut" if plan.cuts else ""
+    return f" in {len(plan.volumes):,} volumes{cuts}"
 
 
 def import_lines(result: ImportResult, *, to: Destination, is_dry: bool) -> Iterator[str]:

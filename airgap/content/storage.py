@@ -10,6 +10,8 @@ from pathlib import Path
 from airgap.errors import StorageError, StorageFullError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_GONE = frozenset({errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE})
+"""What calls answer whose medium was taken out; a broken one says EIO, too."""
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
@@ -28,6 +30,8 @@ def storage_error(error: OSError, what: str | Path) -> StorageError:
     hint = None
     if error.errno in _DENIED:
         hint = "check the permissions of the file, its folder and the file system"
+    elif error.errno in _GONE:
+        hint = "if the medium was taken out, put it back; then run the same command again"
     elif error.errno == errno.EFBIG:
         hint = "the file system does not take files of this size"
     return StorageError(f"{what}: {reason}", hint=hint, origin="local")

@@ -72,6 +72,8 @@ def test_a_file_is_moved_and_removed(tmp_path):
         (errno.EDQUOT, StorageFullError, "make room"),
         (errno.EACCES, StorageError, "permissions"),
         (errno.EROFS, StorageError, "permissions"),
+        (errno.EIO, StorageError, "put it back"),
+        (errno.ENODEV, StorageError, "put it back"),
         (errno.EFBIG, StorageError, "of this size"),
     ],
 )

@@ -181,7 +181,9 @@ def main() -> None:
     """Serve until unmounted."""
     point, real, claimed, how = sys.argv[1:]
     medium = LyingMedium(int(real), int(claimed), wraps=how == "wrap")
-    mfusepy.FUSE(medium, point, foreground=True, nothreads=True, fsname="lying", big_writes=True)
+    # libfuse 3 always writes more than a page at once and does not know the option any more
+    options = {"big_writes": True} if mfusepy.fuse_version_major < 3 else {}
+    mfusepy.FUSE(medium, point, foreground=True, nothreads=True, fsname="lying", **options)
 
 
 if __name__ == "__main__":

@@ -13,14 +13,14 @@ import pytest
 
 from airgap.bundle.check import check_bundle
 from airgap.bundle.finding import EXITS
-from airgap.content import posix
+from airgap.content import filesystem, posix
 from airgap.content.filesystem import drop_cache_file
 from airgap.errors import AirgapError, ExitCode, StorageError, StorageFullError
 from airgap.run import Event, Run
 from airgap.run.events import BlobAdvanced, BlobFinished
 from tests.support import command_line
 from tests.support.command_line import assert_refused
-from tests.support.media import MIB, airgap_with_file_limit, fill
+from tests.support.media import MIB, airgap_with_file_limit, fill, seen_as
 from tests.support.transfers import Recorder, assert_holds, assert_sound, bring, export
 
 IS_SOAK = bool(os.environ.get("AIRGAP_SOAK"))
@@ -178,6 +178,27 @@ def test_a_file_too_large_for_the_medium_is_refused_before_the_first_blob(
     assert list(folder.iterdir()) == []
     airgap_with_file_limit(tmp_path, 8 * MIB).run(*command)
     assert path.read_bytes() == clean
+
+
+def test_fat32_is_known_before_the_first_blob_and_volumes_fit_on_it(
+    outside, name, tmp_path, monkeypatch
+):
+    """Exit 30 names the limit and the option to add; with volumes below it the export goes well."""
+    monkeypatch.setattr(filesystem, "FAT_FILE_LIMIT", 4 * MIB)
+    folder = tmp_path / "stick"
+    folder.mkdir()
+    command = ("export", "images", name, "-o", folder / "b.tar")
+    outside.clear()
+    with seen_as(folder, "vfat", by=tmp_path):
+        refused = command_line.airgap(*command)
+        assert_refused(refused, ExitCode.STORAGE, "storage", "4,194,304", "--volume-size fat32")
+        assert outside.count("GET", "/blobs/") == 0
+        assert list(folder.iterdir()) == []
+        done = command_line.airgap(*command, "--volume-size", "4MiB")
+    assert done.code == ExitCode.OK, done.err
+    sizes = sorted(path.stat().st_size for path in folder.iterdir())
+    assert len(sizes) == 2
+    assert sizes[-1] <= 4 * MIB
 
 
 @pytest.mark.parametrize("wraps", [True, False])

@@ -12,6 +12,7 @@ from airgap.run.events import (
     BlobFinished,
     BlobStarted,
     ItemFinished,
+    PhaseAdvanced,
     PhaseFinished,
     PhaseStarted,
 )
@@ -62,6 +63,8 @@ class Tally:
         match event:
             case PhaseStarted():
                 self._begin(event)
+            case PhaseAdvanced(phase, done_bytes) if phase == self.phase:
+                self._finished_bytes = done_bytes
             case PhaseFinished(phase) if phase == self.phase:
                 self.phase = ""
                 self.running.clear()

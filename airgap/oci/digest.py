@@ -146,3 +146,29 @@ class Verifier:
                 actual=str(actual),
                 origin=self._origin,
             )
+
+
+class Md5:
+    """MD5 of content that arrives in chunks, as PAR2 files carry it.
+
+    It finds damage and proves nothing: nobody may trust content for it.
+    """
+
+    def __init__(self) -> None:
+        self._hash = hashlib.md5(usedforsecurity=False)
+
+    def update(self, chunk: bytes | memoryview) -> None:
+        """Take the next bytes. Releases the interpreter lock for large chunks."""
+        self._hash.update(chunk)
+
+    def digest(self) -> bytes:
+        """The 16 bytes that all bytes taken so far hash to."""
+        return self._hash.digest()
+
+    @classmethod
+    def of(cls, *parts: bytes | memoryview) -> bytes:
+        """Hash bytes that are already in memory, as if they followed each other."""
+        state = cls()
+        for part in parts:
+            state.update(part)
+        return state.digest()

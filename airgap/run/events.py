@@ -17,7 +17,7 @@ class PhaseStarted:
     """A part of the work begins.
 
     Attributes:
-        phase: resolve, fetch, move, verify, check, push or seal.
+        phase: resolve, fetch, move, verify, check, push, seal, parity or repair.
         total_items: How many images, manifests or blobs it has, where that is known.
         total_bytes: How many bytes it will move or read, where that is known.
         done_bytes: How many of them an earlier run did.
@@ -27,6 +27,14 @@ class PhaseStarted:
     total_items: int | None = None
     total_bytes: int | None = None
     done_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseAdvanced:
+    """A phase whose bytes belong to no blob has come so far."""
+
+    phase: str
+    done_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,7 @@ class Notice:
 
 Event = (
     PhaseStarted
+    | PhaseAdvanced
     | PhaseFinished
     | ItemFinished
     | BlobStarted

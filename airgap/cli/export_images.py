@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import BinaryIO, Unpack
+from typing import TYPE_CHECKING, BinaryIO, Unpack
 
 import click
 
@@ -12,6 +13,7 @@ from airgap.bundle.media_sizes import parse_volume_size
 from airgap.cli.invocation import Invocation
 from airgap.cli.options import (
     BUNDLE,
+    FILE,
     NEW_BUNDLE,
     NetworkFlags,
     jobs_option,
@@ -23,8 +25,14 @@ from airgap.cli.render import export_lines, partial_error, plan_lines
 from airgap.cli.session import Session
 from airgap.errors import SettingsError
 from airgap.oci.platform import Platform
+from airgap.oci.reference import Reference
+from airgap.run import Run
+from airgap.transfer.bundle_source import Holdings
 from airgap.transfer.export import ExportOptions, plan_export
 from airgap.transfer.export import export_images as run_export
+
+if TYPE_CHECKING:
+    from airgap.registry.client import Client
 
 COMMAND = "export images"
 
@@ -35,6 +43,8 @@ class ExportFlags(NetworkFlags):
     references: tuple[str, ...]
     output: Path
     file: tuple[Path, ...]
+    sources: tuple[Path, ...]
+    only: tuple[str, ...]
     platform: tuple[str, ...]
     load_platform: str | None
     referrers: bool
@@ -64,6 +74,20 @@ class ExportFlags(NetworkFlags):
     multiple=True,
     metavar="FILE",
     help="A list of references, one a line; - is standard input (repeatable).",
+)
+@click.option(
+    "--from",
+    "sources",
+    type=FILE,
+    multiple=True,
+    metavar="BUNDLE|FOLDER",
+    help="Take images from this bundle or image layout and from no registry (repeatable).",
+)
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="PATTERN",
+    help="Of --from, take images whose source name matches (repeatable).",
 )
 @click.option(
     "--platform",
@@ -103,16 +127,20 @@ def export_images(invocation: Invocation, **flags: Unpack[ExportFlags]) -> None:
     """Put images and every other OCI artifact into one bundle, in one file or in volumes.
 
     REFERENCE is what docker takes: nginx, nginx:1.27, ghcr.io/org/app:tag, name@sha256:…
+    With --from it is looked up there, and without any REFERENCE all images travel.
 
     An interrupted export goes on where it was when the same command is run again.
     """
     is_pipe = str(flags["output"]) == "-"
     session = Session(invocation, flags, command=COMMAND, is_bundle_on_stdout=is_pipe)
-    references = read_references(flags["references"], flags["file"])
+    references = _references(flags)
     options = _options(flags, session.settings.jobs)
     is_dry = flags["dry_run"]
     target = flags["output"] if is_dry or not is_pipe else _standard_output()
-    with session.run() as run, session.client(run) as client:
+    with session.run() as run, _source(session, flags, run) as client:
+        if isinstance(client, Holdings) and (flags["only"] or not references):
+            chosen = client.references(flags["only"])
+            references = tuple(dict.fromkeys((*references, *chosen)))
         if is_dry:
             output = None if is_pipe else flags["output"]
             plan = plan_export(references, output, client=client, options=options, run=run)
@@ -124,6 +152,26 @@ def export_images(invocation: Invocation, **flags: Unpack[ExportFlags]) -> None:
             failed = result.failed
         if failed:
             raise partial_error(failed, "exported")
+
+
+def _references(flags: ExportFlags) -> tuple[Reference, ...]:
+    has_source = bool(flags["sources"])
+    if flags["only"] and not has_source:
+        raise SettingsError(
+            "--only chooses among the images of --from",
+            hint="name the images, or a bundle with --from",
+        )
+    is_required = not has_source or bool(flags["file"])
+    return read_references(flags["references"], flags["file"], required=is_required)
+
+
+def _source(
+    session: Session, flags: ExportFlags, run: Run
+) -> AbstractContextManager[Client | Holdings]:
+    """What the images come from: bundles and layouts where any are given, else registries."""
+    if flags["sources"]:
+        return Holdings(flags["sources"])
+    return session.client(run)
 
 
 def _options(flags: ExportFlags, jobs: int) -> ExportOptions:

@@ -15,21 +15,24 @@ MAX_LINE = 1024
 _HINT = "a list has one reference a line; # begins a comment"
 
 
-def read_references(texts: Iterable[str], files: Iterable[Path]) -> tuple[Reference, ...]:
+def read_references(
+    texts: Iterable[str], files: Iterable[Path], *, required: bool = True
+) -> tuple[Reference, ...]:
     """Read the references of arguments, then those of list files, each one once.
 
     Args:
         texts: As users write them.
         files: Lists, one reference a line; `-` is standard input.
+        required: Whether it is an error to give none.
 
     Raises:
         SettingsError: A reference or a list makes no sense (file and line are named), or there
-            is no reference at all.
+            is no reference at all and one is required.
     """
     references = [Reference.parse(text) for text in texts]
     for path in files:
         references += _read_file(path)
-    if not references:
+    if required and not references:
         raise SettingsError(
             "no references are given", hint="name images, or a list of them with -f FILE"
         )

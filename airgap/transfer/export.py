@@ -21,12 +21,13 @@ from airgap.oci.reference import Reference
 from airgap.registry.client import Client
 from airgap.run import Run
 from airgap.run.events import PhaseFinished, PhaseStarted
+from airgap.transfer.bundle_source import BundleSources, Holdings
 from airgap.transfer.fetch import PHASE, Fetcher
 from airgap.transfer.outcome import ExportPlan, ExportResult, Failure
 from airgap.transfer.plan import ExportSelection, select_export, without_load_platform
 from airgap.transfer.resolution import Resolution, Selection
 from airgap.transfer.resolve import Resolver
-from airgap.transfer.sources import Sources
+from airgap.transfer.sources import RegistrySources, Sources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +72,7 @@ def plan_export(
     references: Sequence[Reference],
     output: Path | None,
     *,
-    client: Client,
+    client: Client | Holdings,
     options: ExportOptions | None = None,
     run: Run | None = None,
 ) -> ExportPlan:
@@ -80,7 +81,7 @@ def plan_export(
     Args:
         references: What is asked for.
         output: Where the bundle would go: for the free space and what is there already.
-        client: Talks to registries.
+        client: Talks to registries; or the bundles and layouts that stand in for them.
         options: What of the images is wanted.
         run: Progress and cancellation.
 
@@ -101,7 +102,7 @@ def export_images(
     references: Sequence[Reference],
     output: Path | BinaryIO,
     *,
-    client: Client,
+    client: Client | Holdings,
     options: ExportOptions | None = None,
     run: Run | None = None,
 ) -> ExportResult:
@@ -110,7 +111,7 @@ def export_images(
     Args:
         references: What is asked for.
         output: The bundle's path, or a stream that takes its bytes in order.
-        client: Talks to registries.
+        client: Talks to registries; or the bundles and layouts that stand in for them.
         options: What of the images is wanted.
         run: Progress and cancellation.
 
@@ -129,7 +130,11 @@ class _Export:
     """One export: resolve, select, lay out, fetch, and again without what cannot be had."""
 
     def __init__(
-        self, references: Sequence[Reference], client: Client, options: ExportOptions, run: Run
+        self,
+        references: Sequence[Reference],
+        client: Client | Holdings,
+        options: ExportOptions,
+        run: Run,
     ) -> None:
         if not references:
             raise SettingsError("no images are given", hint="name them, or a list with -f FILE")
@@ -137,8 +142,16 @@ class _Export:
         self._options = options
         self._run = run
         self._started = time.monotonic()
-        registries = len({reference.registry for reference in references})
-        self._sources = Sources(client, registries=registries, jobs=options.jobs, run=run)
+        self._sources: Sources
+        if isinstance(client, Holdings):
+            self._sources = BundleSources(client, jobs=options.jobs, run=run)
+            # What a bundle holds travels on, and what it left out it says itself.
+            self._options = replace(options, non_distributable=True)
+        else:
+            registries = len({reference.registry for reference in references})
+            self._sources = RegistrySources(
+                client, registries=registries, jobs=options.jobs, run=run
+            )
         self._resolution: Resolution | None = None
 
     def to_file(self, path: Path) -> ExportResult:

@@ -16,7 +16,6 @@ from airgap.errors import (
 )
 from airgap.oci import mediatype
 from airgap.oci.digest import Digest
-from airgap.registry.foreign import open_foreign
 from airgap.run import Run
 from airgap.run.events import ItemFinished
 from airgap.transfer.copy import copy_blob
@@ -112,9 +111,7 @@ class Fetcher:
         if descriptor.digest in self._contents:
             openers.insert(0, _memory_opener(self._contents[descriptor.digest]))
         if mediatype.is_non_distributable(descriptor.media_type) and descriptor.urls:
-            openers.append(
-                lambda offset: open_foreign(self._sources.client, descriptor, offset=offset)
-            )
+            openers.append(lambda offset: self._sources.open_foreign(descriptor, offset=offset))
         absent: ContentNotFoundError | None = None
         for opener in openers:
             try:
@@ -123,8 +120,7 @@ class Fetcher:
                 absent = error
             except IntegrityError as error:
                 error.origin = error.origin or "source"
-                names = " or ".join(fetch.repositories)
-                error.hint = error.hint or f"it came from {names}: ask who runs the registry"
+                self._sources.accuse(error, descriptor, fetch.repositories)
                 raise
         is_one = len(fetch.repositories) == 1
         raise ContentNotFoundError(

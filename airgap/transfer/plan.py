@@ -180,6 +180,10 @@ class _Walk:
         if as_blob and entry.digest in self._resolution.unreadable:
             self._blob(entry, parent)
             return True
+        omission = self._resolution.left_out.get(entry.digest)
+        if omission is not None:
+            self._closure.omit(entry, omission.reason, parent)
+            return False
         error = self._resolution.errors.get((self._repository, entry.digest))
         if isinstance(error, ContentNotFoundError) and self._selection.allow_missing_at_source:
             self._closure.omit(entry, "missing-at-source", parent)
@@ -189,8 +193,11 @@ class _Walk:
 
     def _blob(self, blob: Descriptor, parent: Digest) -> None:
         error = self._lost.get(blob.digest)
+        omission = self._resolution.left_out.get(blob.digest)
         is_foreign = mediatype.is_non_distributable(blob.media_type)
-        if is_foreign and not self._selection.non_distributable:
+        if omission is not None:
+            self._closure.omit(blob, omission.reason, parent)
+        elif is_foreign and not self._selection.non_distributable:
             self._closure.omit(blob, "non-distributable", parent)
         elif error is None:
             self._closure.blobs.setdefault(blob.digest, blob)
@@ -213,8 +220,9 @@ def _platform_error(
     there = {str(p) for p in closure.platforms} | _left_out_platforms(closure)
     for wanted in selection.platforms if there else ():
         if not covers(wanted, closure.platforms):
+            others = ", ".join(sorted(there - {str(wanted)}))  # a bundle may have left it out
             return ContentNotFoundError(
-                f"{reference} is not there for {wanted}; it has {', '.join(sorted(there))}",
+                f"{reference} is not there for {wanted}; it has {others}",
                 hint="ask for platforms that every image of this run has",
                 origin="source",
             )
@@ -277,7 +285,7 @@ def _merge(
     ordered = sorted(configs & blobs.keys()) + [d for d in blobs if d not in configs]
     named = _named(resolution, closures)
     images = [
-        CatalogImage(name, digest, _load(digest, closure, selection))
+        CatalogImage(name, digest, _load(digest, closure, selection, resolution.loads.get(name)))
         for name, (digest, closure) in named.items()
     ]
     catalog = Catalog.build(
@@ -326,15 +334,20 @@ def _planned(image: CatalogImage, closure: _Closure) -> PlannedImage:
     )
 
 
-def _load(digest: Digest, closure: _Closure, selection: Selection) -> Digest | None:
+def _load(
+    digest: Digest, closure: _Closure, selection: Selection, known: Digest | None
+) -> Digest | None:
     """The manifest that stands for an index where an engine knows no indexes.
 
-    It never depends on the machine that exports: the same inputs give the same bytes.
+    It never depends on the machine that exports: the same inputs give the same bytes. What the
+    source says it is stays so, unless another platform is asked for.
     """
     root = closure.documents[digest]
     runnable = [m.descriptor.digest for m in runnable_manifests(digest, closure.documents)]
     if not isinstance(root, Index) or not runnable:
         return None
+    if selection.load_platform is None and known in runnable:
+        return known
     wanted = selection.load_platform or DEFAULT_LOAD_PLATFORM
     indexes = [d for d in closure.documents.values() if isinstance(d, Index)]
     for entry in (entry for index in indexes for entry in index.manifests):

@@ -8,6 +8,7 @@ none.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from itertools import islice
 
 from airgap.errors import (
@@ -22,7 +23,6 @@ from airgap.oci.manifest import Document, Index
 from airgap.oci.referrers import cosign_tags, fallback_tag
 from airgap.registry.repository import Repository
 from airgap.transfer.resolution import FoundReferrer
-from airgap.transfer.sources import Sources
 
 MAX_LISTED_TAGS = 10_000
 """From here on single tags are asked for instead of reading the whole list."""
@@ -62,10 +62,14 @@ class TagList:
 
 
 class ReferrerFinder:
-    """Finds referrers; keeps each repository's tag list."""
+    """Finds referrers; keeps each repository's tag list.
 
-    def __init__(self, sources: Sources) -> None:
-        self._sources = sources
+    Args:
+        open_repository: Opens `registry/repository`.
+    """
+
+    def __init__(self, open_repository: Callable[[str], Repository]) -> None:
+        self._open = open_repository
         self._lock = threading.Lock()
         self._lists: dict[str, TagList] = {}
 
@@ -84,7 +88,7 @@ class ReferrerFinder:
         Raises:
             AirgapError: The registry could not tell: this is never taken for "none".
         """
-        repository = self._sources.open(name)
+        repository = self._open(name)
         tags = self._tag_list(name, repository)
         listed = repository.referrers(digest)
         if listed is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from airgap.bundle.catalog import Omission
 from airgap.errors import AirgapError
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -55,6 +56,8 @@ class Resolution:
         failed: References that failed as such.
         platforms: What a root's config says it runs on, where that was asked.
         contents: Blobs that had to be read to decide; they need not be fetched again.
+        left_out: What the sources left out on purpose themselves, and why.
+        loads: What the sources say that engines without indexes get.
     """
 
     roots: tuple[tuple[Reference, Digest], ...]
@@ -65,3 +68,5 @@ class Resolution:
     failed: tuple[tuple[Reference, AirgapError], ...]
     platforms: Mapping[Digest, Platform]
     contents: Mapping[Digest, bytes]
+    left_out: Mapping[Digest, Omission] = field(default_factory=dict[Digest, Omission])
+    loads: Mapping[Reference, Digest] = field(default_factory=dict[Reference, Digest])

@@ -28,7 +28,6 @@ from airgap.run import Run
 from airgap.run.events import ItemFinished, PhaseFinished, PhaseStarted
 from airgap.transfer.outcome import may_go_on
 from airgap.transfer.platforms import choose_entries
-from airgap.transfer.referrers import ReferrerFinder
 from airgap.transfer.resolution import FoundReferrer, Resolution, Selection
 from airgap.transfer.sources import Sources
 from airgap.transfer.workers import Task, Workers
@@ -58,7 +57,6 @@ class Resolver:
         self._keep_going = keep_going
         self._run = run
         self._workers = Workers(sources.width, run=run, ends=sources.scope)
-        self._finder = ReferrerFinder(sources)
         self._lock = threading.Lock()
         self._roots: dict[Reference, Digest] = {}
         self._documents: dict[Digest, Document] = {}
@@ -92,6 +90,8 @@ class Resolver:
             tuple(self._failed.items()),
             self._platforms,
             self._contents,
+            self._sources.left_out,
+            self._sources.loads,
         )
 
     def _root_task(self, reference: Reference) -> Task:
@@ -240,7 +240,7 @@ class Resolver:
 
         def task() -> None:
             try:
-                found, documents = self._finder.find(repository, digest)
+                found, documents = self._sources.referrers(repository, digest)
             except CancelledError:
                 raise
             except AirgapError as error:

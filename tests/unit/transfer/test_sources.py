@@ -6,7 +6,7 @@ import pytest
 
 from airgap.registry.client import Client
 from airgap.run import Run
-from airgap.transfer.sources import MAX_THREADS, Sources
+from airgap.transfer.sources import MAX_THREADS, RegistrySources
 
 
 @pytest.mark.parametrize(
@@ -16,4 +16,5 @@ from airgap.transfer.sources import MAX_THREADS, Sources
 def test_a_registry_gets_as_many_jobs_as_were_asked_for(registries, jobs, width) -> None:
     """Only the threads for several registries together are limited."""
     with Client() as client:
-        assert Sources(client, registries=registries, jobs=jobs, run=Run()).width == width
+        sources = RegistrySources(client, registries=registries, jobs=jobs, run=Run())
+        assert sources.width == width

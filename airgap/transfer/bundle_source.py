@@ -88,7 +88,12 @@ class Holdings:
         for holding in reversed(self._all):
             self._documents.update(holding.documents)
         self.left_out = self._find_left_out()
-        self._names = {i.reference.name for held in self._all for i in held.catalog.images}
+        self._dead = self._find_dead_referrers()
+        self._names: set[str] = set()
+        self._tags: dict[tuple[str, str | None], dict[Digest, str]] = {}
+        self._referrers: dict[tuple[str, Digest], set[FoundReferrer]] = {}
+        for holding in self._all:
+            self._index(holding)
 
     def references(self, only: Sequence[str] = ()) -> tuple[Reference, ...]:
         """The names of all images, or of those that a glob matches.
@@ -133,11 +138,7 @@ class Holdings:
             document = self._documents.get(Digest.parse(locator))
             if document is not None:
                 return document
-        found: dict[Digest, str] = {}
-        for held in self._all:
-            for image in held.catalog.images:
-                if image.reference.name == name and image.reference.tag == locator:
-                    found.setdefault(image.digest, held.name)
+        found = self._tags.get((name, locator), {})
         if len(found) > 1:
             (first, one), (second, other) = list(found.items())[:2]
             raise ConflictError(
@@ -164,18 +165,8 @@ class Holdings:
 
     def referrers(self, name: str, subject: Digest) -> tuple[FoundReferrer, ...]:
         """What refers to a digest in a repository, and what a source says it lacks of that."""
-        found = {
-            FoundReferrer(self._documents[r.digest].descriptor, r.digest, r.tag)
-            for held in self._all
-            for r in held.catalog.referrers
-            if r.repository == name and r.subject == subject
-        }
-        document = self._documents.get(subject)
-        named = {needed.digest for needed in successors(document)} if document else set[Digest]()
-        for digest, omission in self.left_out.items():
-            if subject in omission.parents and digest not in named:
-                found.add(FoundReferrer(omission.descriptor, digest))
-        return tuple(sorted(found))
+        found = self._referrers.get((name, subject), set())
+        return tuple(sorted({*found, *self._dead.get(subject, ())}))
 
     def close(self) -> None:
         """Close all of them."""
@@ -186,6 +177,27 @@ class Holdings:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _index(self, holding: Holding) -> None:
+        for image in holding.catalog.images:
+            name, tag = image.reference.name, image.reference.tag
+            self._names.add(name)
+            self._tags.setdefault((name, tag), {}).setdefault(image.digest, holding.name)
+        for r in holding.catalog.referrers:
+            found = FoundReferrer(self._documents[r.digest].descriptor, r.digest, r.tag)
+            self._referrers.setdefault((r.repository, r.subject), set()).add(found)
+
+    def _find_dead_referrers(self) -> dict[Digest, list[FoundReferrer]]:
+        """What was listed as referring to something and could not be had: nothing names it."""
+        dead: dict[Digest, list[FoundReferrer]] = {}
+        named: dict[Digest, set[Digest]] = {}
+        for digest, omission in self.left_out.items():
+            for parent in self._documents.keys() & set(omission.parents):
+                if parent not in named:
+                    named[parent] = {d.digest for d in successors(self._documents[parent])}
+                if digest not in named[parent]:
+                    dead.setdefault(parent, []).append(FoundReferrer(omission.descriptor, digest))
+        return dead
 
     def _described(self) -> str:
         names = [held.name for held in self._all]
@@ -294,25 +306,30 @@ class BundleRepository:
             raise ContentNotFoundError(
                 f"{self.name} lacks {descriptor.digest} in every source", origin="source"
             )
-        with held.open(descriptor, offset=offset) as chunks:
+        with ExitStack() as stack:
+            with _saying_source(held.name):
+                chunks = stack.enter_context(held.open(descriptor, offset=offset))
             yield _read(chunks, held.name)
 
 
 def _read(chunks: Chunks, name: str) -> Iterator[bytes]:
-    try:
+    with _saying_source(name):
         yield from chunks
-    except AirgapError as error:
-        _say_source(error, name)
-        raise
 
 
 def _open(path: Path) -> Holding:
-    try:
+    with _saying_source(str(path)):
         with storage_errors(path):
             is_layout = (path / LAYOUT_FILE).is_file() and (path / INDEX_FILE).is_file()
         return LayoutFolder(path) if is_layout else open_bundle(path)
+
+
+@contextmanager
+def _saying_source(name: str) -> Iterator[None]:
+    try:
+        yield
     except AirgapError as error:
-        _say_source(error, str(path))
+        _say_source(error, name)
         raise
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 from pathlib import Path
@@ -201,6 +202,40 @@ def test_a_damaged_bundle_is_named(outside, image, name, tmp_path):
     result = again([tmp_path / "a.tar"], tmp_path / "b.tar", keep_going=True)
     assert [failure.name for failure in result.failed] == [name]
     assert_sound(tmp_path / "b.tar")
+
+
+def test_a_medium_that_goes_away_is_the_source(name, tmp_path):
+    """A bundle that is cut short while it is open ends the run, and is named."""
+    export(name, tmp_path / "a.tar")
+    with Holdings([tmp_path / "a.tar"]) as holdings:
+        os.truncate(tmp_path / "a.tar", 100_000)
+        with pytest.raises(IncompleteBundleError, match=r"a\.tar") as raised:
+            export(name, tmp_path / "b.tar", client=holdings)
+    assert raised.value.origin == "source"
+    assert not (tmp_path / "b.tar").exists()
+
+
+def test_a_bundle_may_be_written_over_itself(team, tmp_path):
+    """The source stays whole until the new file is."""
+    export(team, tmp_path / "a.tar")
+    export(team[:1], tmp_path / "direct.tar")
+    again([tmp_path / "a.tar"], tmp_path / "a.tar", team[:1], overwrite=True)
+    assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "direct.tar").read_bytes()
+
+
+def test_layers_of_others_travel_on_where_a_bundle_has_them(outside, tmp_path):
+    """What was taken with --non-distributable stays; what was not is not fetched now."""
+    layer = builders.foreign_layer("http://127.0.0.1:1/layer")
+    repository = outside.repository("win")
+    builders.push(repository, builders.image(layers=(layer, 900)), tag="1")
+    builders.push_blob(repository, layer)
+    name, whole, less = f"{outside.host}/win:1", tmp_path / "with.tar", tmp_path / "less.tar"
+    export(name, whole, non_distributable=True)
+    export(name, less)
+    again([less], tmp_path / "c.tar", non_distributable=True)
+    assert (tmp_path / "c.tar").read_bytes() == less.read_bytes()
+    again([less, whole], tmp_path / "d.tar")
+    assert (tmp_path / "d.tar").read_bytes() == whole.read_bytes()
 
 
 def test_a_bundle_that_cannot_be_opened_is_the_source(tmp_path, name):

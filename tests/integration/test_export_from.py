@@ -53,7 +53,8 @@ def team(outside):
     )
     tag, cosign = builders.cosign_signature(multi.descriptor)
     builders.push(repository, cosign, tag=tag)
-    builders.push(outside.repository("team/tool"), builders.image(seed=3), tag="2")
+    tool = builders.image(layers=(1_500_000,), seed=3)
+    builders.push(outside.repository("team/tool"), tool, tag="2")
     builders.push(outside.repository("charts/demo"), builders.chart(), tag="1.2.3")
     foreign = builders.foreign_layer("http://127.0.0.1:1/layer")
     windows = builders.image(layers=(foreign, 900), platform=builders.WINDOWS, seed=8)
@@ -127,6 +128,19 @@ def test_merged_bundles_are_what_a_direct_export_of_all_gives(team, tmp_path):
     parts = [tmp_path / "two.tar", tmp_path / "one.tar"]
     again(parts, tmp_path / "merged.tar")
     assert (tmp_path / "merged.tar").read_bytes() == (tmp_path / "all.tar").read_bytes()
+
+
+def test_volumes_out_of_a_bundle_are_those_of_a_direct_export(team, tmp_path):
+    """A bundle in one file is cut for smaller media later, as if it had been at once."""
+    export(team, tmp_path / "all.tar")
+    for folder in ("direct", "later"):
+        (tmp_path / folder).mkdir()
+    export(team, tmp_path / "direct/r.tar", volume_size=1 << 20)
+    again([tmp_path / "all.tar"], tmp_path / "later/r.tar", team, volume_size=1 << 20)
+    direct = {path.name: path.read_bytes() for path in (tmp_path / "direct").iterdir()}
+    later = {path.name: path.read_bytes() for path in (tmp_path / "later").iterdir()}
+    assert len(direct) > 1
+    assert later == direct
 
 
 def test_what_one_bundle_left_out_another_brings(team, tmp_path):

@@ -110,8 +110,12 @@ class BundleFiles:
                 wanted = volume_path(self.target, number)
                 self._volumes[number] = PartialFile(wanted, overwrite=self._overwrite)
 
-    def reserve(self, sizes: Sequence[int]) -> None:
+    def reserve(self, sizes: Sequence[int], *, beside: int = 0) -> None:
         """See to it that there is room for files of these sizes, before the first byte.
+
+        Args:
+            sizes: Of each file.
+            beside: How many bytes must be free beyond that.
 
         Raises:
             StorageFullError: There is not.
@@ -126,7 +130,7 @@ class BundleFiles:
                 origin="local",
             )
         files = self._files()[: len(sizes)]
-        needed = sum(file.needed(size) for file, size in zip(files, sizes, strict=True))
+        needed = sum(file.needed(size) for file, size in zip(files, sizes, strict=True)) + beside
         with storage_errors(self.folder):
             free = free_bytes(self.folder)
         if needed > free:

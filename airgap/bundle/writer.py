@@ -74,6 +74,7 @@ class BundleWriter:
         self._syncer: Syncer | None = None
         self._held: Mapping[Digest, int] | None = None
         self._is_finished = False
+        self._beside = 0
 
     @classmethod
     def open(
@@ -125,13 +126,18 @@ class BundleWriter:
         """How many bytes of each blob an earlier run left; once begun, those that are kept."""
         return self._holdings.sizes() if self._held is None else self._held
 
-    def begin(self, plan: VolumePlan) -> None:
+    def begin(self, plan: VolumePlan, *, beside: int = 0) -> None:
         """Make the files ready for a plan, with what is there already moved to where it belongs.
+
+        Args:
+            plan: Where everything shall lie.
+            beside: How many bytes must be free beyond what the bundle needs.
 
         Raises:
             StorageFullError: There is no room for the bundle; nothing was written.
             StorageError: The file cannot be written.
         """
+        self._beside = beside
         self._adopt(plan)
         self._held = self._holdings.sizes()
 
@@ -254,7 +260,7 @@ class BundleWriter:
         relocation = plan_relocation(self._holdings.extents(), self._places.extents)
         # Room first, so that a run that cannot succeed destroys nothing; but what lies behind the
         # new end is cut off only after it was moved.
-        self._files.reserve(plan.sizes)
+        self._files.reserve(plan.sizes, beside=self._beside)
         if relocation.dropped:
             journal.drop(extent.digest for extent in relocation.dropped)
         if relocation.moves:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, Unpack
 import click
 
 from airgap.bundle.media_sizes import parse_volume_size
+from airgap.bundle.parity import ParityRequest
 from airgap.cli.invocation import Invocation
 from airgap.cli.options import (
     BUNDLE,
@@ -23,6 +24,7 @@ from airgap.cli.options import (
 from airgap.cli.references import read_references
 from airgap.cli.render import export_lines, partial_error, plan_lines
 from airgap.cli.session import Session
+from airgap.cli.values import as_size
 from airgap.errors import SettingsError
 from airgap.oci.platform import Platform
 from airgap.oci.reference import Reference
@@ -30,6 +32,7 @@ from airgap.run import Run
 from airgap.transfer.bundle_source import Holdings
 from airgap.transfer.export import ExportOptions, plan_export
 from airgap.transfer.export import export_images as run_export
+from airgap.transfer.protect import DEFAULT_MEMORY, ProtectOptions
 
 if TYPE_CHECKING:
     from airgap.registry.client import Client
@@ -55,6 +58,9 @@ class ExportFlags(NetworkFlags):
     overwrite: bool
     keep_going: bool
     volume_size: str | None
+    parity: str | None
+    parity_memory: str | None
+    checksums: bool
 
 
 @click.command("images")
@@ -116,6 +122,17 @@ class ExportFlags(NetworkFlags):
     metavar="SIZE",
     help="Write volumes of at most so many bytes: 4GiB, 700MB, fat32, cd, dvd, dvd-dl, bd, bd-dl.",
 )
+@click.option(
+    "--parity",
+    metavar="N%|Nvolume",
+    help="Write PAR2 files beside the bundle that rebuild so much: 10%, 1volume, 2volumes.",
+)
+@click.option(
+    "--parity-memory",
+    metavar="SIZE",
+    help="About how much memory making parity may take (default 512 MiB).",
+)
+@click.option("--checksums", is_flag=True, help="Write a file for sha256sum -c beside the bundle.")
 @jobs_option
 @click.option("--dry-run", is_flag=True, help="Print the plan and fetch no layers.")
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
@@ -186,6 +203,16 @@ def _options(flags: ExportFlags, jobs: int) -> ExportOptions:
         overwrite=flags["overwrite"],
         keep_going=flags["keep_going"],
         volume_size=parse_volume_size(volume_size) if volume_size is not None else None,
+        protect=_protect(flags),
+    )
+
+
+def _protect(flags: ExportFlags) -> ProtectOptions:
+    parity, memory = flags["parity"], flags["parity_memory"]
+    return ProtectOptions(
+        parity=ParityRequest.parse(parity) if parity is not None else None,
+        parity_memory=as_size(memory, "--parity-memory") if memory else DEFAULT_MEMORY,
+        checksums=flags["checksums"],
     )
 
 

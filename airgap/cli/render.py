@@ -56,6 +56,9 @@ def export_lines(result: ExportResult) -> Iterator[str]:
     images, blobs = count_text(len(plan.images), "image"), count_text(plan.blob_count, "blob")
     yield f"{where}: {images}, {blobs}, {size_text(plan.bundle_size)}{_volumes_text(plan)}"
     yield f"fetched {speed_text(result.fetched_bytes, result.seconds)}"
+    if result.beside is not None and result.beside.text:
+        size = size_text(result.beside.block_size)
+        yield f"parity protects against {result.beside.text} (blocks of {size})"
     yield from omission_lines(plan.omitted)
     yield from _failure_lines(result.failed)
     yield f"bundle id: {plan.bundle_id}"

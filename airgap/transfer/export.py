@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from airgap.bundle.finished import finished_files
 from airgap.bundle.front import check_readable
 from airgap.bundle.layout import plan_layout
 from airgap.bundle.pipe import PipeWriter
+from airgap.bundle.volume_names import volume_path
 from airgap.bundle.volumes import VolumePlan, plan_one_file, plan_volumes
 from airgap.bundle.writer import BundleWriter
 from airgap.content import posix
@@ -23,8 +25,9 @@ from airgap.run import Run
 from airgap.run.events import PhaseFinished, PhaseStarted
 from airgap.transfer.bundle_source import BundleSources, Holdings
 from airgap.transfer.fetch import PHASE, Fetcher
-from airgap.transfer.outcome import ExportPlan, ExportResult, Failure
+from airgap.transfer.outcome import ExportPlan, ExportResult, Failure, Protection
 from airgap.transfer.plan import ExportSelection, select_export, without_load_platform
+from airgap.transfer.protect import ProtectOptions, is_protected, protect_bundle
 from airgap.transfer.resolution import Resolution, Selection
 from airgap.transfer.resolve import Resolver
 from airgap.transfer.sources import RegistrySources, Sources
@@ -44,6 +47,7 @@ class ExportOptions:
         overwrite: Whether an existing bundle is replaced.
         keep_going: Whether what fails is left out instead of ending the export.
         volume_size: The most bytes of a file; None means that all goes into one.
+        protect: What is written beside the bundle.
     """
 
     platforms: tuple[Platform, ...] = ()
@@ -55,6 +59,7 @@ class ExportOptions:
     overwrite: bool = False
     keep_going: bool = False
     volume_size: int | None = None
+    protect: ProtectOptions = field(default_factory=ProtectOptions)
 
     @property
     def selection(self) -> Selection:
@@ -155,14 +160,16 @@ class _Export:
         self._resolution: Resolution | None = None
 
     def to_file(self, path: Path) -> ExportResult:
-        """Write to a file at planned offsets."""
+        """Write to files at planned offsets, and what is wanted beside them."""
+        if (there := self._only_unprotected(path)) is not None:
+            return there
         overwrite, is_split = self._options.overwrite, self._options.volume_size is not None
         with BundleWriter.open(
             path, overwrite=overwrite, is_split=is_split, run=self._run
         ) as writer:
             selection = self.select()
             volumes = self.lay_out(selection)
-            writer.begin(volumes)
+            writer.begin(volumes, beside=self._room_beside(volumes, path))
             plan = self.describe(selection, volumes, writer.held, path)
             fetcher = self._fetcher(writer)
             while True:
@@ -177,13 +184,42 @@ class _Export:
                     writer.replan(volumes)
             self._run.emit(PhaseFinished(PHASE))
             files = writer.finish()
-        return self._result(selection, volumes, plan, fetcher, files)
+        beside = self._protect(files, path)
+        result = self._result(selection, volumes, plan, fetcher.fetched_bytes, files)
+        return replace(result, beside=beside)
+
+    def _only_unprotected(self, path: Path) -> ExportResult | None:
+        """Go on where an earlier run wrote the bundle and did not get to what lies beside it."""
+        options = self._options
+        names = [path, volume_path(path, 1)]
+        if options.protect.is_empty or options.overwrite or not any(n.exists() for n in names):
+            return None
+        selection = self.select()
+        volumes = self.lay_out(selection)
+        files = finished_files(path, volumes)
+        if files is None or is_protected(files, path, options.protect):
+            return None
+        plan = self.describe(selection, volumes, dict(volumes.catalog.blobs), path)
+        beside = self._protect(files, path)
+        return replace(self._result(selection, volumes, plan, 0, files), beside=beside)
+
+    def _room_beside(self, volumes: VolumePlan, path: Path) -> int:
+        """How much room what lies beside the bundle takes, as far as that is worth counting."""
+        plan = self._options.protect.plan(volumes.sizes, path.parent)
+        return plan.size if plan else 0
+
+    def _protect(self, files: tuple[Path, ...], path: Path) -> Protection | None:
+        options = self._options
+        if options.protect.is_empty:
+            return None
+        return protect_bundle(files, path, options.protect, jobs=options.jobs, run=self._run)
 
     def to_pipe(self, stream: BinaryIO) -> ExportResult:
         """Write front to back. The plan is fixed: bytes that left cannot be called back."""
-        if self._options.volume_size is not None:
+        if self._options.volume_size is not None or not self._options.protect.is_empty:
             raise SettingsError(
-                "a pipe takes no volumes", hint="leave out --volume-size, or write to a file"
+                "a pipe takes one file and nothing beside it",
+                hint="leave out --volume-size, --parity and --checksums, or write to a file",
             )
         selection = self.select()
         volumes = self.lay_out(selection)
@@ -195,7 +231,7 @@ class _Export:
             fetcher.fetch_in_order(selection.fetches)
             self._run.emit(PhaseFinished(PHASE))
             writer.finish()
-        return self._result(selection, volumes, plan, fetcher, ())
+        return self._result(selection, volumes, plan, fetcher.fetched_bytes, ())
 
     def select(self, fetcher: Fetcher | None = None) -> ExportSelection:
         """Decide what travels.
@@ -304,7 +340,7 @@ class _Export:
         selection: ExportSelection,
         volumes: VolumePlan,
         plan: ExportPlan,
-        fetcher: Fetcher,
+        fetched_bytes: int,
         files: tuple[Path, ...],
     ) -> ExportResult:
         failed = _failures(selection)
@@ -322,7 +358,7 @@ class _Export:
             final,
             str(files[0]) if files else "-",
             time.monotonic() - self._started,
-            fetcher.fetched_bytes,
+            fetched_bytes,
             failed,
             bool(files) and posix.is_medium(files[0].parent),
             tuple(map(str, files)),

@@ -87,6 +87,25 @@ class ExportPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Protection:
+    """What lies beside a bundle.
+
+    Attributes:
+        files: The files that were written.
+        damaged_blocks: How many damaged blocks parity can rebuild, wherever they are.
+        block_size: Bytes of a block.
+        lost_volumes: How many whole volumes parity can rebuild.
+        text: The same for people.
+    """
+
+    files: tuple[str, ...]
+    damaged_blocks: int = 0
+    block_size: int = 0
+    lost_volumes: int = 0
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ExportResult:
     """What an export did.
 
@@ -98,6 +117,7 @@ class ExportResult:
         failed: References that are not in the bundle.
         is_removable: Whether the file lies on a mounted medium of its own.
         files: The files, in the order of the volumes; none for a pipe.
+        beside: What was written beside them; None where nothing was wanted.
     """
 
     plan: ExportPlan
@@ -107,6 +127,7 @@ class ExportResult:
     failed: tuple[Failure, ...]
     is_removable: bool
     files: tuple[str, ...] = ()
+    beside: Protection | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,99 @@
+"""What is written beside a finished bundle: parity, and checksums for other tools.
+
+Both read the files a second time. Neither changes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from airgap.bundle.checksums import write_checksums
+from airgap.bundle.par2 import create_parity, find_parity
+from airgap.bundle.parity import ParityPlan, ParityRequest, plan_parity, protection_text
+from airgap.bundle.volume_names import beside
+from airgap.content.filesystem import file_system
+from airgap.run import Run
+from airgap.transfer.outcome import Protection
+
+CHECKSUMS = ".sha256"
+DEFAULT_MEMORY = 512 << 20
+"""Bytes that making parity may take at most, where nothing else is said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProtectOptions:
+    """What is wanted beside a bundle.
+
+    Attributes:
+        parity: How much parity; None for none.
+        parity_memory: About how many bytes making it may take.
+        checksums: Whether a file for `sha256sum -c` is written.
+    """
+
+    parity: ParityRequest | None = None
+    parity_memory: int = DEFAULT_MEMORY
+    checksums: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is wanted."""
+        return self.parity is None and not self.checksums
+
+    def plan(self, sizes: Sequence[int], folder: Path) -> ParityPlan | None:
+        """Decide on the parity of files of some sizes.
+
+        Raises:
+            SettingsError: That much parity cannot be made for them.
+        """
+        if self.parity is None:
+            return None
+        return plan_parity(sizes, self.parity, max_file=file_system(folder).max_file)
+
+
+def protect_bundle(
+    files: Sequence[Path], target: Path, options: ProtectOptions, *, jobs: int, run: Run
+) -> Protection:
+    """Write what is wanted beside the files of a bundle.
+
+    Args:
+        files: The bundle, in the order of its volumes.
+        target: Its name as a whole, from which the names of what is written are made.
+        options: What is wanted.
+        jobs: How many files are read at once.
+        run: Progress and cancellation.
+
+    Raises:
+        SettingsError: The parity tool is not installed, or that much parity cannot be made.
+        StorageError: A file could not be read or written; the bundle itself is whole.
+    """
+    written: list[Path] = []
+    plan = options.plan([file.stat().st_size for file in files], target.parent)
+    if plan is not None:
+        written += create_parity(
+            files, beside(target, ""), plan, memory=options.parity_memory, jobs=jobs, run=run
+        )
+    if options.checksums:
+        path = beside(target, CHECKSUMS)
+        write_checksums([*files, *written], path, run=run, jobs=jobs)
+        written.append(path)
+    names = tuple(map(str, written))
+    if plan is None:
+        return Protection(names)
+    return Protection(
+        names, plan.recovery_blocks, plan.block_size, plan.whole_volumes, protection_text(plan)
+    )
+
+
+def is_protected(files: Sequence[Path], target: Path, options: ProtectOptions) -> bool:
+    """Whether an earlier run wrote all that is wanted beside a bundle that is there."""
+    if options.checksums and not beside(target, CHECKSUMS).exists():
+        return False
+    if options.parity is None:
+        return True
+    wanted = {file.name for file in files}
+    return any(
+        wanted <= {protected.name for protected in found.protected}
+        for found in find_parity(target.parent)
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import selectors
 import shutil
@@ -25,6 +26,7 @@ _POLL_SECONDS = 0.1
 _END_SECONDS = 5.0
 _KEPT_LINES = 200
 _LONGEST_LINE = 4096
+_CHUNK = 65_536
 _PERCENT = re.compile(r"([A-Z][a-z]+): +([0-9]{1,3})(?:\.[0-9]+)?%")
 _FULL = ("no space left", "disk quota")
 
@@ -102,25 +104,15 @@ def run_tool(
             process_group=0,  # Ctrl-C on the terminal is for airgap to pass on
         )
     lines = _Lines(advance)
-    try:
-        with child:
-            assert child.stdout is not None
-            with selectors.DefaultSelector() as selector:
-                selector.register(child.stdout, selectors.EVENT_READ)
-                while True:
-                    run.cancel.check()
-                    if not selector.select(_POLL_SECONDS):
-                        continue
-                    if not (chunk := child.stdout.read1(65536)):  # type: ignore[attr-defined]
-                        break
-                    lines.feed(chunk)
-            lines.feed(b"\n")
-            status = child.wait()
-    except BaseException:
-        _end(child)
-        raise
+    with child:
+        try:
+            _follow(child, lines, run)
+        except BaseException:
+            _end(child)  # before the block ends, which waits for it
+            raise
+    lines.feed(b"\n")
     run.cancel.check()
-    return ToolResult(status, tuple(lines.kept))
+    return ToolResult(child.returncode, tuple(lines.kept))
 
 
 def progress(run: Run, phase: str, total: int, stage: str) -> Callable[[str, int], None]:
@@ -187,6 +179,19 @@ class _Lines:
         elif line:
             self.kept.append(line)
             del self.kept[:-_KEPT_LINES]
+
+
+def _follow(child: subprocess.Popen[bytes], lines: _Lines, run: Run) -> None:
+    """Take what the tool writes until it ends or the run is cancelled."""
+    assert child.stdout is not None
+    with selectors.DefaultSelector() as selector:
+        selector.register(child.stdout, selectors.EVENT_READ)
+        while True:
+            run.cancel.check()
+            if selector.select(_POLL_SECONDS):
+                if not (chunk := os.read(child.stdout.fileno(), _CHUNK)):
+                    return
+                lines.feed(chunk)
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

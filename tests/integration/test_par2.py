@@ -1,0 +1,222 @@
+"""Parity is made by the real tool, is complete or not there, and is checked packet by packet."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from airgap.bundle import par2_tool
+from airgap.bundle.par2 import WORK, check_parity, create_parity, find_parity
+from airgap.bundle.par2_tool import find_tool, run_tool
+from airgap.errors import CancelledError, SettingsError, StorageError, StorageFullError
+from airgap.run import CancelToken, Run
+from airgap.run.events import PhaseAdvanced, PhaseFinished, PhaseStarted
+from tests.support.parity import SIZES, create, flip, only_set, plan_for, write_volumes
+
+
+class Recorder:
+    """Keeps events, and cancels at one of a kind."""
+
+    def __init__(self, cancel: CancelToken | None = None, kind: type | None = None) -> None:
+        self.events: list[object] = []
+        self._cancel, self._kind = cancel, kind
+
+    def emit(self, event: object, /) -> None:
+        self.events.append(event)
+        if self._cancel is not None and self._kind is not None and isinstance(event, self._kind):
+            self._cancel.cancel()
+
+
+@pytest.fixture
+def volumes(tmp_path):
+    """Three files."""
+    return write_volumes(tmp_path / "m")
+
+
+def names(folder: Path) -> set[str]:
+    """What lies in a folder."""
+    return {path.name for path in folder.iterdir()}
+
+
+def test_parity_is_made_and_found(volumes):
+    """The set that is found says what it protects, as planned, and all of it is sound."""
+    made = create(volumes)
+    plan, found = plan_for(volumes), only_set(volumes[0].parent)
+    assert set(found.paths) == set(made)
+    assert sorted((file.name, file.size) for file in found.protected) == [
+        (path.name, size) for path, size in zip(volumes, SIZES, strict=True)
+    ]
+    assert (found.block_size, found.data_blocks) == (plan.block_size, plan.data_blocks)
+    assert found.recovery_blocks == plan.recovery_blocks
+    assert len(made) == plan.recovery_files + 1
+    assert check_parity(found, run=Run()) == ()
+    size = sum(path.stat().st_size for path in made)
+    assert size == pytest.approx(plan.size, rel=0.02)
+
+
+def test_other_tools_verify_it(volumes):
+    """The tool itself, called as anybody would, finds all files correct."""
+    made = create(volumes)
+    done = subprocess.run([find_tool(), "verify", made[0]], capture_output=True, text=True)
+    assert "All files are correct" in done.stdout
+
+
+def test_parity_of_the_same_files_is_the_same(tmp_path):
+    """Two runs make the same bytes."""
+    first, second = (create(write_volumes(tmp_path / name)) for name in "ab")
+    assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
+
+
+def test_progress_is_told_in_bytes(volumes):
+    """The phase begins, advances up to its total and ends."""
+    recorder = Recorder()
+    create(volumes, run=Run(recorder))
+    assert recorder.events[0] == PhaseStarted("parity", 3, sum(SIZES))
+    assert recorder.events[-1] == PhaseFinished("parity")
+    advances = [e.done_bytes for e in recorder.events if isinstance(e, PhaseAdvanced)]
+    assert advances
+    assert advances == sorted(set(advances))
+    assert advances[-1] <= sum(SIZES)
+
+
+def test_a_second_run_replaces_the_first(volumes):
+    """Files of other parity under the same name are gone once the new ones are there."""
+    create(volumes, "1volume")
+    made = create(volumes, "5%")
+    assert names(volumes[0].parent) == {path.name for path in (*volumes, *made)}
+    assert only_set(volumes[0].parent).recovery_blocks == plan_for(volumes, "5%").recovery_blocks
+
+
+@pytest.mark.parametrize("kind", [PhaseStarted, PhaseAdvanced])
+def test_a_cancelled_run_leaves_nothing(volumes, kind):
+    """Stopped before or while the tool runs, nothing new lies in the folder."""
+    cancel = CancelToken()
+    with pytest.raises(CancelledError):
+        create(volumes, run=Run(Recorder(cancel, kind), cancel))
+    assert names(volumes[0].parent) == {path.name for path in volumes}
+    assert len(create(volumes)) == 3
+
+
+def test_cancelling_ends_the_tool(tmp_path):
+    """A program that would run on is ended at once."""
+    cancel = CancelToken()
+    script = "import time; print('Processing: 1.0%', flush=True); time.sleep(600)"
+    begun = time.monotonic()
+    with pytest.raises(CancelledError):
+        run_tool(
+            [sys.executable, "-c", script],
+            run=Run(cancel=cancel),
+            advance=lambda stage, percent: cancel.cancel(),
+        )
+    assert time.monotonic() - begun < 60
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from airgap.run import Run
+from airgap.run.events import {kind}
+from tests.support.parity import create
+
+class Killer:
+    def emit(self, event, /):
+        if isinstance(event, {kind}):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+create(sorted(Path(sys.argv[1]).glob("*.tar")), run=Run(Killer()))
+"""
+
+
+@pytest.mark.parametrize("kind", ["PhaseStarted", "PhaseAdvanced"])
+def test_killed_and_run_again(volumes, kind):
+    """After kill -9 nothing looks finished, and the next run clears up and is complete."""
+    folder = volumes[0].parent
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED.format(kind=kind), str(folder)],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert find_parity(folder) == ()
+    assert {name for name in names(folder) if not name.startswith(WORK)} == {
+        path.name for path in volumes
+    }
+    made = create(volumes)
+    assert names(folder) == {path.name for path in (*volumes, *made)}
+
+
+def test_a_flipped_bit_in_parity_is_told_by_file_and_offset(volumes):
+    """Each flipped bit damages one packet, which is named with a range that holds the bit."""
+    made = create(volumes)
+    found = only_set(volumes[0].parent)
+    for path in made:
+        before = path.read_bytes()
+        for offset in range(3, len(before), len(before) // 7):
+            flip(path, offset)
+            [damage] = check_parity(found, run=Run())
+            assert damage.path == path
+            assert damage.offset <= offset < damage.offset + damage.length
+            assert damage.length <= found.block_size + 2000
+            path.write_bytes(before)
+
+
+def test_parity_cut_short_is_told(volumes):
+    """A PAR2 file that ends early is damaged at its end, and says what it protects all the same."""
+    made = create(volumes)
+    os.truncate(made[1], made[1].stat().st_size - 1000)
+    found = only_set(volumes[0].parent)
+    assert len(check_parity(found, run=Run())) == 1
+    assert found.is_described
+
+
+def test_a_set_is_known_by_any_of_its_files(volumes):
+    """One file of recovery blocks, under any name, says what the set protects."""
+    made = create(volumes)
+    made[0].unlink()
+    made[1].unlink()
+    made[2].rename(made[2].with_name("x.PAR2"))
+    found = only_set(volumes[0].parent)
+    assert found.is_described
+    assert len(found.protected) == 3
+
+
+def test_noise_and_hostile_packets_are_no_set(tmp_path):
+    """Files that only look like PAR2 give nothing and take no memory."""
+    head = b"PAR2\0PKT" + (2**63).to_bytes(8, "little") + bytes(48)
+    (tmp_path / "a.par2").write_bytes(head * 100)
+    (tmp_path / "b.par2").write_bytes(b"")
+    (tmp_path / "c.par2").write_bytes(b"PAR2\0PKT" * 5000)
+    assert find_parity(tmp_path) == ()
+
+
+def test_a_missing_tool_says_how_to_get_it(volumes, monkeypatch):
+    """Without the extra and without a system's tool the hint names the extra."""
+    monkeypatch.setattr(par2_tool, "_DISTRIBUTION", "no-such-distribution")
+    monkeypatch.setenv("PATH", str(volumes[0].parent))
+    with pytest.raises(SettingsError) as caught:
+        create(volumes)
+    assert "airgap[parity]" in str(caught.value.hint)
+
+
+def test_a_missing_file_is_an_error_of_storage(volumes):
+    """Parity is not made for less than was asked."""
+    plan = plan_for(volumes)
+    volumes[1].unlink()
+    with pytest.raises(StorageError, match=r"release\.002\.tar"):
+        create_parity(volumes, volumes[0].parent / "release", plan, memory=None, jobs=1, run=Run())
+    assert find_parity(volumes[0].parent) == ()
+
+
+def test_too_little_room_is_told_before(volumes, monkeypatch):
+    """A folder without room for the parity is left as it is."""
+    monkeypatch.setattr("airgap.bundle.par2.free_bytes", lambda folder: 1000)
+    with pytest.raises(StorageFullError):
+        create(volumes)
+    assert names(volumes[0].parent) == {path.name for path in volumes}

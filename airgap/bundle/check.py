@@ -1,285 +1,298 @@
 """Checking a whole bundle: every byte once, every finding and not just the first.
 
-`docs/bundle-format.md` says what a bundle must be; here a file is compared with that. Nothing is
-written, and no more of the content is in memory than a chunk for each thread.
+`docs/bundle-format.md` says what a bundle must be; here a file, or the volumes of a bundle, are
+compared with that. Nothing is written, and no more of the content is in memory than a chunk for
+each thread. Each file is checked by itself, and then whether they are all, and belong together.
 """
 
 from __future__ import annotations
 
-import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
-from airgap.bundle import closure, members
-from airgap.bundle.finding import CheckReport, Finding, FindingKind
-from airgap.bundle.foreign import refuse_member
-from airgap.bundle.partial import SUFFIX
+from airgap.bundle import closure
+from airgap.bundle.check_cut import CutBlob, Part, cut_blobs
+from airgap.bundle.check_files import OpenFile, open_files
+from airgap.bundle.check_set import VolumeSet, explain, find_set
+from airgap.bundle.check_volume import VolumeCheck
+from airgap.bundle.finding import CheckReport, Finding
 from airgap.bundle.placement import Extent
-from airgap.bundle.reader import behind_the_end, cut_short, open_file, refuse_tail
-from airgap.bundle.survey import Survey, survey_file
-from airgap.content.posix import read_at, read_into
-from airgap.content.storage import storage_errors
+from airgap.bundle.survey import survey_again
 from airgap.content.store import CHUNK_SIZE
-from airgap.errors import AirgapError, CancelledError, IncompleteBundleError
-from airgap.oci import mediatype
-from airgap.oci.descriptor import Descriptor
-from airgap.oci.digest import Digest, Verifier
-from airgap.oci.layout import blob_path
+from airgap.errors import StorageError
+from airgap.oci.digest import Digest
 from airgap.run import Run
-from airgap.run.events import BlobAdvanced, BlobFinished, BlobStarted, PhaseFinished, PhaseStarted
+from airgap.run.events import PhaseFinished, PhaseStarted
 
 PHASE = "check"
+_LARGE = 16
+"""What takes more than this share of a thread's work goes first, so that none ends late."""
 
 
-def check_bundle(path: Path, *, run: Run, jobs: int = 4) -> CheckReport:
+def check_bundle(
+    paths: Path | Sequence[Path],
+    *,
+    run: Run,
+    jobs: int = 4,
+    read_back: bool = False,
+    expect: Digest | None = None,
+) -> CheckReport:
     """Read a whole bundle and say everything that is wrong with it.
 
+    Volumes that are missing are told before anything is hashed.
+
     Args:
-        path: The file.
+        paths: The file, or the files and folders that hold its volumes.
         run: Where progress goes, and a cancellation comes from.
         jobs: How many blobs are hashed at the same time.
+        read_back: Whether the medium is read even where its bytes are still in memory.
+        expect: The bundle id that it should have.
 
     Raises:
         ContentNotFoundError: There is no such file.
         StorageError: It cannot be opened, or the medium gave an error at its front.
-        BundleFormatError: It is a folder, or something else that has no offsets.
+        BundleFormatError: It is something that has no offsets.
+        DigestMismatchError: None of the files belongs to the expected bundle.
         CancelledError: Somebody asked to stop.
     """
-    with open_file(path) as stream:
-        with storage_errors(path):
-            size = os.lseek(stream.fileno(), 0, os.SEEK_END)
-            stream.seek(0)
-        found = survey_file(stream, name=str(path), size=size)
-        return _Check(stream.fileno(), found, name=str(path), size=size, run=run).report(jobs)
+    given = [paths] if isinstance(paths, Path) else list(paths)
+    with ExitStack() as stack:
+        files, aside = open_files(given, stack, read_back=read_back)
+        chosen = find_set([file.found for file in files], expect=expect)
+        _check_expected(chosen, expect)
+        _look_again(files, chosen)
+        check = _Check(files, chosen, run=run)
+        for path in aside:
+            check.note("not-a-bundle", f"{path} is no bundle, and is left aside")
+        name = str(given[0]) + (f" and {len(given) - 1} more" if len(given) > 1 else "")
+        return check.report(name, jobs)
 
 
-def _next(pending: deque[Extent]) -> Extent | None:
-    """The next extent, for any thread."""
-    try:
-        return pending.popleft()
-    except IndexError:
-        return None
+def _check_expected(chosen: VolumeSet, expect: Digest | None) -> None:
+    """Refuse files of another bundle; what is too damaged to tell is left to the check.
+
+    Raises:
+        DigestMismatchError: They belong to another one.
+    """
+    if chosen.leader.catalog is not None and chosen.leader.is_sure:
+        chosen.leader.catalog.expect(expect)
+
+
+def _look_again(files: Sequence[OpenFile], chosen: VolumeSet) -> None:
+    """Let a sound volume say what must stand in the damaged ones, and hold it once."""
+    leader = chosen.leader
+    if leader.error is not None or chosen.volumes == 1:
+        return
+    for number in chosen.members:
+        file = files[number]
+        if file.found.error is not None and file.found.error.kind != "unreadable":
+            try:
+                file.found = survey_again(
+                    file.found, leader, fd=file.stream.fileno(), name=str(file.path)
+                )
+            except StorageError as error:
+                file.found.error = Finding.of(error)
+        file.found.adopt(leader)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """Something to be read by one thread."""
+
+    file: int
+    offset: int
+    size: int
+    do: Callable[[memoryview], object]
 
 
 class _Check:
-    """Compares a file with what is known of it."""
+    """Checks files, and the bundle that they are."""
 
-    def __init__(self, fd: int, found: Survey, *, name: str, size: int, run: Run) -> None:
-        self._fd = fd
-        self._found = found
-        self._name = name
-        self._size = size
+    def __init__(self, files: Sequence[OpenFile], chosen: VolumeSet, *, run: Run) -> None:
+        self._chosen = chosen
         self._run = run
-        self._findings = list(found.findings)
-        self._wrong = {f.digest for f in found.findings if f.digest}
+        self._notes: list[str] = []
+        order = sorted(range(len(files)), key=lambda n: (n not in chosen.members, _rank(files[n])))
+        self._files = [
+            VolumeCheck(f.stream.fileno(), f.found, name=str(f.path), size=f.size, run=run)
+            for f in (files[n] for n in order)
+        ]
+        self._members = self._files[: len(chosen.members)]
+        self._strays = [self._files[order.index(n)] for n in chosen.strays]
+        self._proven: set[Digest] = set()
 
-    def report(self, jobs: int) -> CheckReport:
+    def note(self, code: str, text: str) -> None:
+        """Say something that is worth knowing and not wrong."""
+        self._notes.append(text)
+        self._run.warn(code, text)
+
+    def report(self, name: str, jobs: int) -> CheckReport:
         """Do all of it."""
-        self._check_presence()
-        extents = [e for e in self._extents() if e.end <= self._size]
-        checked = self._found.bytes_read + self._hash_all(extents, jobs) + self._check_end()
-        self._check_references()
-        manifests, blobs = 0, 0
-        for extent in self._found.placement.extents if self._found.placement else ():
-            if extent.end <= self._size and extent.digest not in self._wrong:
-                is_manifest = extent.digest in self._found.documents
-                manifests, blobs = manifests + is_manifest, blobs + (not is_manifest)
-        catalog = self._found.catalog
+        findings = self._chosen.missing_findings()
+        for finding in findings:
+            self._run.warn(finding.kind, _missing_text(finding))
+        for number in self._chosen.twice:
+            same = [check.name for check in self._members if check.volume == number]
+            same = same or [check.name for check in self._members]
+            self.note("volume-twice", f"volume {number} is here more than once: {', '.join(same)}")
+        for check in self._files:
+            check.begin()
+        self._hash_all(self._plan(), jobs)
+        found = self._results()
+        findings += sorted(
+            (finding for own in found for finding in own), key=lambda f: f.kind != "unfinished"
+        )
+        summaries = tuple(
+            check.summary(len(own)) for check, own in zip(self._files, found, strict=True)
+        )
+        manifests, blobs = self._counts()
+        leader = self._chosen.leader
         return CheckReport(
-            self._name,
-            catalog.id if catalog and self._found.is_sure else None,
-            catalog,
-            self._size,
-            min(checked, self._size),
+            name,
+            self._chosen.bundle,
+            leader.catalog,
+            sum(summary.size for summary in summaries),
+            sum(summary.bytes_checked for summary in summaries),
             manifests,
             blobs,
-            self._sorted(),
+            tuple(findings),
+            summaries,
+            self._chosen.volumes,
+            self._chosen.missing,
+            tuple(self._notes),
         )
 
-    def _extents(self) -> Iterator[Extent]:
-        """What is still to be read: all but the manifests of a sound front."""
-        placement = self._found.placement
-        for extent in placement.extents if placement else ():
-            if self._found.error is not None or extent.digest not in self._found.hashed:
-                yield extent
+    def _plan(self) -> list[_Work]:
+        """Everything that is to be read."""
+        index = {check.name: number for number, check in enumerate(self._files)}
+        catalog = self._chosen.leader.catalog
+        blobs, single = cut_blobs(self._members, catalog.sizes() if catalog else {})
+        others = self._files[len(self._members) :]
+        single += [(c, e) for c in others for e in c.unread() if e.start is not None]
+        work = [self._cut_work(blob, index) for blob in blobs]
+        work += [self._piece_work(part, index) for part in single]
+        for number, check in enumerate(self._files):
+            for extent in check.unread():
+                if extent.start is None:
+                    work.append(_member_work(number, check, extent))
+        return work
 
-    def _check_presence(self) -> None:
-        """Compare catalog, placement and the size of the file."""
-        placement, catalog = self._found.placement, self._found.catalog
-        if catalog is None or not self._found.is_sure:
-            return
-        sizes = catalog.sizes()
-        placed = {extent.digest: extent for extent in placement.extents} if placement else {}
-        for digest, size in sizes.items():
-            extent = placed.get(digest)
-            if extent is None or extent.end > self._size:
-                held = min(max(0, self._size - extent.offset), size) if extent else 0
-                text = f"{digest} is missing: {held} of its {size} bytes are there"
-                self._add("missing", text, digest=digest, extent=extent)
-            elif extent.length != size:
-                text = f"{digest} has {extent.length} bytes in the file and {size} by the catalog"
-                self._add("size-mismatch", text, digest=digest, extent=extent)
-        for digest in placed.keys() - sizes.keys():
-            text = f"{digest} lies in the file and is not in the catalog"
-            self._add("unexplained", text, digest=digest, extent=placed[digest])
+    def _cut_work(self, blob: CutBlob, index: dict[str, int]) -> _Work:
+        def do(buffer: memoryview) -> None:
+            if blob.check(buffer, self._run):
+                self._proven.add(blob.digest)
 
-    def _hash_all(self, extents: list[Extent], jobs: int) -> int:
-        """Check every extent, in the order of the file, some at a time; give the bytes read."""
-        total = sum(extent.length for extent in extents)
-        done = self._found.bytes_read
-        self._run.emit(PhaseStarted(PHASE, len(extents), total + done, done))
-        pending = deque(extents)
+        check, extent = blob.parts[0]
+        return _Work(index[check.name], extent.offset, blob.size, do)
 
-        def work() -> int:
-            buffer, count = bytearray(CHUNK_SIZE), 0
-            while extent := _next(pending):
+    def _piece_work(self, part: Part, index: dict[str, int]) -> _Work:
+        check, extent = part
+
+        def do(buffer: memoryview) -> None:
+            check.check_frame(extent)
+            if check.check_piece(extent, buffer) is None:
+                text = f"the piece of {extent.digest} from its byte {extent.start} on cannot be"
+                text += " checked: the seal does not say what it must be"
+                check.add("structure", text, digest=extent.digest, extent=extent)
+
+        return _Work(index[check.name], extent.offset, extent.length, do)
+
+    def _hash_all(self, work: list[_Work], jobs: int) -> None:
+        """Read everything, some at a time: large things first, the rest in the order of files.
+
+        With one job it is all read in order, as a disc or a slow stick likes it.
+        """
+        total = sum(item.size for item in work)
+        done = sum(check.found.bytes_read for check in self._files)
+        large = total // (jobs * _LARGE) if jobs > 1 else total
+        self._run.emit(PhaseStarted(PHASE, len(work), total + done, done))
+        pending = deque(
+            sorted(work, key=lambda w: (-max(w.size, large) if large else 0, w.file, w.offset))
+        )
+
+        def read() -> None:
+            buffer = memoryview(bytearray(CHUNK_SIZE))
+            while item := _next(pending):
                 try:
-                    count += self._check_extent(extent, memoryview(buffer))
+                    item.do(buffer)
                 except BaseException:
                     pending.clear()
                     raise
-            return count
 
-        workers = max(1, min(jobs, len(extents)))
+        workers = max(1, min(jobs, len(work)))
         with ThreadPoolExecutor(workers, thread_name_prefix="check") as pool:
-            counts = [future.result() for future in [pool.submit(work) for _ in range(workers)]]
+            for future in [pool.submit(read) for _ in range(workers)]:
+                future.result()
         self._run.emit(PhaseFinished(PHASE))
-        return sum(counts)
 
-    def _check_extent(self, extent: Extent, buffer: memoryview) -> int:
-        """Check one member: its header, its content, and what fills its last block."""
-        name = blob_path(extent.digest)
-        head = members.header(name, extent.length)
-        start = extent.offset - len(head)
-        fill = members.padding(extent.length)
-        with self._about(extent):
-            self._compare_header(head, start, name)
-        if extent.digest not in self._found.hashed:
-            with self._about(extent):
-                self._hash(extent, buffer)
-        with self._about(extent):
-            actual = read_at(self._fd, len(fill), extent.end)
-            if actual != fill[: len(actual)]:
-                text = f"{self._name}: what fills the block behind {name} is not zeros"
-                self._findings.append(Finding("structure", text, None, None, extent.end, len(fill)))
-        return len(head) + extent.length + len(fill)
-
-    @contextmanager
-    def _about(self, extent: Extent) -> Iterator[None]:
-        """Turn what goes wrong inside into a finding about one extent."""
-        try:
-            with storage_errors(self._name):
-                yield
-        except CancelledError:
-            raise
-        except AirgapError as error:
-            finding = Finding.of(error)
-            self._add(finding.kind, finding.message, digest=extent.digest, extent=extent)
-
-    def _compare_header(self, expected: bytes, start: int, name: str) -> None:
-        actual = read_at(self._fd, len(expected), max(0, start))
-        if actual == expected:
-            return
-        behind = start + members.BLOCK
-        where = f"{self._name} at byte {start}"
-        try:
-            refuse_member(
-                actual[: members.BLOCK],
-                lambda size: read_at(self._fd, size, behind),
-                expected=name,
-                where=where,
-            )
-        except AirgapError as error:
-            finding = Finding.of(error, kind="structure")
-            self._findings.append(replace(finding, offset=start, length=len(expected)))
-
-    def _hash(self, extent: Extent, buffer: memoryview) -> None:
-        descriptor = Descriptor(mediatype.OCTET_STREAM, extent.digest, extent.length)
-        verifier = Verifier(extent.digest, extent.length, origin="bundle")
-        self._run.emit(BlobStarted(descriptor, self._name))
-        while not verifier.is_full:
-            self._run.cancel.check()
-            left = extent.length - verifier.size
-            count = read_into(self._fd, [buffer[:left]], extent.offset + verifier.size)
-            if not count:
-                break  # the file became shorter meanwhile, which `finish` says
-            verifier.update(buffer[:count])
-            self._run.emit(BlobAdvanced(descriptor, self._name, verifier.size))
-        verifier.finish()
-        self._run.emit(BlobFinished(descriptor, self._name))
-
-    def _check_end(self) -> int:
-        """Check the seal, and that the file ends behind it; give the bytes read."""
-        layout = self._found.layout
-        if layout is None:
-            return 0
-        if self._size < layout.size:
-            error = cut_short(self._name, layout.size - self._size, layout.size)
-            is_partial = self._name.endswith(SUFFIX)
-            finding = Finding.of(error, kind="unfinished" if is_partial else "cut-short")
-            self._findings.append(replace(finding, offset=self._size))
-            return 0
-        tail, start = layout.tail(), layout.placement.seal
-        actual = read_at(self._fd, len(tail), start)
-        if actual != tail:
-            try:
-                refuse_tail(actual, name=self._name)
-            except AirgapError as error:
-                is_empty = isinstance(error, IncompleteBundleError)
-                finding = Finding.of(error, kind="unfinished" if is_empty else None)
-                self._findings.append(replace(finding, offset=start, length=len(tail)))
-        if self._size > layout.size:
-            beyond = self._size - layout.size
-            finding = Finding.of(behind_the_end(self._name, beyond), kind="unexplained")
-            self._findings.append(replace(finding, offset=layout.size, length=beyond))
-        return len(actual)
+    def _results(self) -> list[list[Finding]]:
+        """The findings of each file, in its order, with the images that each concerns."""
+        self._check_references()
+        for check in self._strays:
+            check.findings.append(self._chosen.stray_finding(check.found, check.name))
+        results = []
+        for number, check in enumerate(self._files):
+            is_stray = number >= len(self._members) and check.found.catalog is not None
+            knows = check.found if is_stray else self._chosen.leader
+            own = explain(check.results(), knows)
+            results.append(sorted(own, key=lambda f: (f.kind != "unfinished", *_place(f))))
+        return results
 
     def _check_references(self) -> None:
         """Find content that nothing asks for, and referrers of what is not there."""
-        catalog, documents = self._found.catalog, self._found.documents
-        if catalog is None or not self._found.is_sure or len(documents) < len(catalog.manifests):
+        found = self._chosen.leader
+        catalog, documents = found.catalog, found.documents
+        if catalog is None or not found.is_sure or len(documents) < len(catalog.manifests):
             return
+        check = next(check for check in self._members if check.found is found)
         for digest in closure.unreferenced(catalog, documents):
-            self._add("unexplained", f"nothing in the bundle asks for {digest}", digest=digest)
+            check.add("unexplained", f"nothing in the bundle asks for {digest}", digest=digest)
         known = catalog.sizes().keys() | catalog.omissions().keys()
         for referrer in catalog.referrers:
             if referrer.subject not in known:
                 text = f"{referrer.digest} refers to {referrer.subject}, which is not here"
-                self._add("unexplained", text, digest=referrer.digest)
+                check.add("unexplained", text, digest=referrer.digest)
 
-    def _add(
-        self,
-        kind: FindingKind,
-        message: str,
-        *,
-        digest: Digest,
-        extent: Extent | None = None,
-    ) -> None:
-        self._wrong.add(digest)
-        finding = Finding(kind, message, None, digest)
-        if extent is not None:
-            finding = replace(finding, offset=extent.offset, length=extent.length)
-        self._findings.append(finding)
+    def _counts(self) -> tuple[int, int]:
+        """How many manifests and blobs are right, wherever they lie."""
+        manifests: set[Digest] = set()
+        blobs: set[Digest] = set(self._proven)
+        for check in self._members:
+            for extent in check.extents:
+                is_whole = extent.start is None and extent.end <= check.size
+                if is_whole and extent.digest not in check.wrong:
+                    is_manifest = extent.digest in check.found.documents
+                    (manifests if is_manifest else blobs).add(extent.digest)
+        wrong = {digest for check in self._members for digest in check.wrong}
+        return len(manifests - wrong), len(blobs - wrong)
 
-    def _sorted(self) -> tuple[Finding, ...]:
-        """All findings in the order of the file, with the images that each concerns."""
-        found = self._found
-        # Where the whole file could be planned anew, the findings say it all, and more exactly.
-        is_explained = found.layout is not None and bool(self._findings)
-        error, said = found.error, {finding.message for finding in self._findings}
-        if error is not None and not is_explained and error.message not in said:
-            self._findings.append(error)
-        names: dict[Digest, tuple[str, ...]] = {}
-        if found.catalog is not None:
-            digests = {f.digest for f in self._findings if f.digest is not None}
-            names = closure.affected(digests, found.catalog, found.documents)
-        ordered = sorted(
-            self._findings,
-            # that nobody finished the file explains the others
-            key=lambda f: (f.kind != "unfinished", -1 if f.offset is None else f.offset, f.message),
-        )
-        return tuple(replace(f, images=names.get(f.digest, ())) if f.digest else f for f in ordered)
+
+def _rank(file: OpenFile) -> tuple[int, str]:
+    placement = file.found.placement
+    return placement.volume if placement else 0, str(file.path)
+
+
+def _place(finding: Finding) -> tuple[int, str]:
+    return -1 if finding.offset is None else finding.offset, finding.message
+
+
+def _member_work(number: int, check: VolumeCheck, extent: Extent) -> _Work:
+    return _Work(
+        number, extent.offset, extent.length, lambda buffer: check.check_member(extent, buffer)
+    )
+
+
+def _missing_text(finding: Finding) -> str:
+    return f"{finding.message}; {len(finding.images)} images need it"
+
+
+def _next(pending: deque[_Work]) -> _Work | None:
+    """The next work, for any thread."""
+    try:
+        return pending.popleft()
+    except IndexError:
+        return None

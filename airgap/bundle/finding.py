@@ -11,7 +11,7 @@ from airgap.oci.digest import Digest
 
 FindingKind = Literal[
     "structure", "unexplained", "digest-mismatch", "size-mismatch", "missing", "cut-short",
-    "unreadable", "unfinished",
+    "unreadable", "unfinished", "missing-volume", "other-bundle",
 ]  # fmt: skip
 """What is wrong.
 
@@ -19,7 +19,8 @@ FindingKind = Literal[
 that nothing asks for. `digest-mismatch`, `size-mismatch`: content is not what was promised.
 `missing`: content that an image needs is not there. `cut-short`: the file ends too early.
 `unreadable`: the medium gave an error. `unfinished`: an export left the file before its end, which
-explains most of the rest.
+explains most of the rest. `missing-volume`: a volume is not among the files. `other-bundle`: a file
+belongs to another bundle than the rest, or to one that was shared out to volumes in another way.
 """
 
 EXITS: dict[FindingKind, ExitCode] = {
@@ -31,6 +32,8 @@ EXITS: dict[FindingKind, ExitCode] = {
     "cut-short": ExitCode.INCOMPLETE,
     "unreadable": ExitCode.STORAGE,
     "unfinished": ExitCode.INCOMPLETE,
+    "missing-volume": ExitCode.INCOMPLETE,
+    "other-bundle": ExitCode.BUNDLE_FORMAT,
 }
 _RANK = (
     ExitCode.BUNDLE_FORMAT,
@@ -58,6 +61,8 @@ class Finding:
         offset: Where in the file, if that is known.
         length: Over how many bytes.
         images: The names of the images that need the content, themselves or by a referrer.
+        path: The file; None where it is one that is not there.
+        volume: Which of several volumes that is, if that is known.
     """
 
     kind: FindingKind
@@ -67,6 +72,8 @@ class Finding:
     offset: int | None = None
     length: int | None = None
     images: tuple[str, ...] = ()
+    path: str | None = None
+    volume: int | None = None
 
     @classmethod
     def of(cls, error: AirgapError, *, kind: FindingKind | None = None) -> Finding:
@@ -77,18 +84,42 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckedFile:
+    """What was checked of one file.
+
+    Attributes:
+        path: Where it is.
+        volume: Which volume of the bundle it is; None where that is not known.
+        size: Its bytes.
+        bytes_checked: How many of them were read and compared or hashed.
+        problems: How many findings concern it.
+    """
+
+    path: str
+    volume: int | None
+    size: int
+    bytes_checked: int
+    problems: int
+
+
+@dataclass(frozen=True, slots=True)
 class CheckReport:
     """What a check of a whole bundle found.
 
     Attributes:
-        name: The file.
+        name: The file, the folder, or the first of several.
         bundle_id: The bundle id; None where no catalog could be read.
         catalog: What the bundle carries; None likewise.
-        size: The bytes of the file.
+        size: The bytes of all files.
         bytes_checked: How many of them were read and compared or hashed.
         manifests: How many manifests and indexes were right.
         blobs: How many configs and layers were right.
-        findings: Everything that is wrong, in the order of the file; an unfinished one is first.
+        findings: Everything that is wrong: the volumes that are missing, what is unfinished, and
+            then the rest in the order of volumes and files.
+        files: What was checked of each file, in the order of volumes.
+        volumes: How many volumes the bundle has; None where that is not known.
+        missing_volumes: Those that are not here.
+        notes: What is worth knowing and not wrong.
     """
 
     name: str
@@ -99,6 +130,10 @@ class CheckReport:
     manifests: int
     blobs: int
     findings: tuple[Finding, ...]
+    files: tuple[CheckedFile, ...] = ()
+    volumes: int | None = None
+    missing_volumes: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def images(self) -> int:

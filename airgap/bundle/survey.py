@@ -23,7 +23,7 @@ from airgap.bundle.front import (
     parse_document,
     read_front,
 )
-from airgap.bundle.layout import CATALOG_FILE, PLACEMENT_FILE, SEAL_FILE, Layout, plan_layout
+from airgap.bundle.layout import CATALOG_FILE, PLACEMENT_FILE, SEAL_FILE, Layout, Share, plan_layout
 from airgap.bundle.placement import Extent, Placement, Seal
 from airgap.content.posix import read_at
 from airgap.content.storage import storage_errors
@@ -49,6 +49,7 @@ class Survey:
         documents: The manifests and indexes that are sound.
         placement: Where its content lies, if that is known.
         layout: Every byte of it but the blobs', if that is known.
+        seal: What its end says, if it can be read and has its own digest.
         hashed: The manifests that were hashed, right or wrong.
         bytes_read: How many bytes were read and compared.
         findings: What is wrong so far.
@@ -59,6 +60,7 @@ class Survey:
     documents: Mapping[Digest, Document] = field(default_factory=dict[Digest, Document])
     placement: Placement | None = None
     layout: Layout | None = None
+    seal: Seal | None = None
     hashed: set[Digest] = field(default_factory=set[Digest])
     bytes_read: int = 0
     findings: list[Finding] = field(default_factory=list[Finding])
@@ -69,6 +71,26 @@ class Survey:
         if self.catalog is None:
             return False
         return self.placement is None or self.placement.bundle == self.catalog.id
+
+    def adopt(self, sound: Survey) -> None:
+        """Hold what is the same in all volumes only once in memory, and nothing needless."""
+        layout, placement = self.layout, self.placement
+        if self.catalog is None or sound.catalog is None or self.catalog.id != sound.catalog.id:
+            return
+        self.catalog = sound.catalog
+        if self.error is None:
+            self.documents = sound.documents
+        if placement is not None and sound.placement is not None:
+            if placement.homes == sound.placement.homes:
+                placement = replace(placement, homes=sound.placement.homes)
+            self.placement = placement
+        if layout is not None and placement is not None:
+            seal = replace(layout.seal, placement=placement)
+            self.layout = replace(
+                layout, catalog=sound.catalog, front=b"", placement=placement, seal=seal
+            )
+        if self.seal is not None and placement is not None and self.seal.placement == placement:
+            self.seal = replace(self.seal, placement=placement)
 
 
 def survey_file(stream: BinaryIO, *, name: str, size: int) -> Survey:
@@ -88,14 +110,87 @@ def survey_file(stream: BinaryIO, *, name: str, size: int) -> Survey:
             front = read_front(tape)
         except AirgapError as error:
             return _Salvage(stream.fileno(), name=name, size=size).survey(error)
-    return Survey(
+    found = Survey(
         catalog=front.catalog,
         documents=front.documents,
         placement=front.layout.placement,
         layout=front.layout,
+        seal=_seal_of(front.layout, stream.fileno(), name),
         hashed=set(front.documents),
         bytes_read=tape.offset,
     )
+    if found.seal is None or found.seal.placement == found.placement:
+        return found
+    # One flipped digit may leave a placement that is possible: the seal has a digest of its own.
+    found.placement = found.seal.placement
+    again = survey_again(found, found, fd=stream.fileno(), name=name)
+    if again is found:
+        found.placement = front.layout.placement
+    return again
+
+
+def survey_again(found: Survey, sound: Survey, *, fd: int, name: str) -> Survey:
+    """Look at a volume with a damaged front anew, with what a sound volume of its bundle says.
+
+    Args:
+        found: What it says itself.
+        sound: What another volume says.
+        fd: The open file.
+        name: What it is called in messages.
+
+    Returns:
+        A survey with all that must stand in its front; where it cannot be told which volume it
+        is, the first one.
+
+    Raises:
+        StorageError: The medium gave an error where the front lies.
+    """
+    catalog = sound.catalog
+    if found.placement is None or catalog is None or found.placement.bundle != catalog.id:
+        return found
+    share = Share.of(found.placement, catalog)
+    if share is None or share.problem(catalog):
+        return found
+    layout = plan_layout(catalog, sound.documents, share)
+    again = Survey(found.error, catalog, sound.documents, layout.placement, layout, found.seal)
+    with storage_errors(name):
+        _compare_documents(again, fd, name)
+    return again
+
+
+def _seal_of(layout: Layout, fd: int, name: str) -> Seal | None:
+    """The seal of a volume with a sound front; that of one file says nothing more than that."""
+    if layout.placement.volumes == 1:
+        return None
+    tail, header = layout.tail(), members.BLOCK
+    with storage_errors(name):
+        raw = read_at(fd, len(tail), layout.placement.seal)
+    try:
+        said = members.parse_header(raw[:header])
+        return Seal.parse(raw[header : header + said.size]) if said else None
+    except AirgapError:
+        return None  # which is found when the end of the file is compared
+
+
+def _compare_documents(found: Survey, fd: int, name: str) -> None:
+    """Compare what stands before the manifests with what is planned."""
+    catalog, layout = found.catalog, found.layout
+    if catalog is None or layout is None:
+        return
+    share = Share.of(layout.placement, catalog)
+    contents = engine_files(catalog, found.documents, share) | {
+        CATALOG_FILE: catalog.raw,
+        PLACEMENT_FILE: layout.placement.to_bytes(),
+    }
+    offset = 0
+    for member, content in contents.items():
+        expected = members.header(member, len(content)) + content + members.padding(len(content))
+        actual = read_at(fd, len(expected), offset)
+        if actual != expected and len(actual) == len(expected):
+            error = not_made_from_catalog(member, name)
+            found.findings.append(replace(Finding.of(error), offset=offset, length=len(expected)))
+        found.bytes_read += len(actual)
+        offset += len(expected)
 
 
 class _Salvage:
@@ -116,12 +211,12 @@ class _Salvage:
         if planned is not None and start < planned.seal < self._size:
             start = planned.seal
         seal = self._parsed(Seal.parse, SEAL_FILE, start)
-        found.placement = seal.placement if seal else planned
+        found.placement, found.seal = seal.placement if seal else planned, seal
         if found.catalog is not None:
             self._read_documents(found.catalog)
             if found.is_sure:
                 found.findings.extend(gap_findings(found.catalog, found.documents))
-            if self._can_plan(found.catalog, planned):
+            if self._can_plan(found.catalog):
                 self._plan(found.catalog)
         if found.layout is None and seal is not None:
             self._check_uncovered(seal)
@@ -193,14 +288,15 @@ class _Salvage:
             self._found.findings.append(finding)
             return None
 
-    def _can_plan(self, catalog: Catalog, planned: Placement | None) -> bool:
+    def _can_plan(self, catalog: Catalog) -> bool:
         placement = self._found.placement
+        if placement is None or not self._found.is_sure:
+            return False
+        share = Share.of(placement, catalog)
         return (
             len(self._found.documents) == len(catalog.manifests)
-            and placement is not None
-            and self._found.is_sure
             and self._has_right_loads(catalog)
-            and (planned is None or planned.volumes == placement.volumes == 1)
+            and (share is None or share.problem(catalog) is None)
         )
 
     def _has_right_loads(self, catalog: Catalog) -> bool:
@@ -213,23 +309,10 @@ class _Salvage:
     def _plan(self, catalog: Catalog) -> None:
         """Plan the file anew, and compare the documents in its front with that."""
         found = self._found
-        found.layout = plan_layout(catalog, found.documents)
+        share = Share.of(found.placement, catalog) if found.placement else None
+        found.layout = plan_layout(catalog, found.documents, share)
         found.placement = found.layout.placement
-        contents = engine_files(catalog, found.documents) | {
-            CATALOG_FILE: catalog.raw,
-            PLACEMENT_FILE: found.placement.to_bytes(),
-        }
-        offset = 0
-        for name, content in contents.items():
-            expected = members.header(name, len(content)) + content + members.padding(len(content))
-            actual = read_at(self._fd, len(expected), offset)
-            if actual != expected and len(actual) == len(expected):
-                error = not_made_from_catalog(name, self._name)
-                found.findings.append(
-                    replace(Finding.of(error), offset=offset, length=len(expected))
-                )
-            found.bytes_read += len(actual)
-            offset += len(expected)
+        _compare_documents(found, self._fd, self._name)
 
     def _check_uncovered(self, seal: Seal) -> None:
         """Compare the bytes that no blob's digest covers with the digest that the seal has."""

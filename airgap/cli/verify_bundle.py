@@ -11,8 +11,8 @@ from typing import Unpack
 import click
 
 from airgap.bundle.check import check_bundle
-from airgap.bundle.finding import CheckReport, Finding
-from airgap.bundle.reader import UNFINISHED, open_bundle
+from airgap.bundle.finding import CheckedFile, CheckReport, Finding
+from airgap.bundle.reader import UNFINISHED
 from airgap.cli.invocation import Invocation
 from airgap.cli.options import FILE, OutputFlags, expect_option, jobs_option, output_options
 from airgap.cli.session import Session
@@ -52,37 +52,52 @@ class VerifyResult:
     bytes_checked: int
     seconds: float
     findings: tuple[Finding, ...]
+    files: tuple[CheckedFile, ...]
+    volumes: int | None
+    missing_volumes: tuple[int, ...]
+    notes: tuple[str, ...]
 
 
 class VerifyFlags(OutputFlags):
     """The options of the command."""
 
-    bundle: Path
+    bundle: tuple[Path, ...]
     expect: str | None
     jobs: str | None
+    read_back: bool
 
 
 @click.command("bundle")
-@click.argument("bundle", type=FILE)
+@click.argument("bundle", type=FILE, nargs=-1, required=True)
 @expect_option
+@click.option(
+    "--read-back",
+    is_flag=True,
+    help="Read the medium also where its bytes are still in memory.",
+)
 @jobs_option
 @output_options
 @click.pass_obj
 def verify_bundle(invocation: Invocation, **flags: Unpack[VerifyFlags]) -> None:
     """Hash everything in BUNDLE and check that it holds all that its images need.
 
-    Everything that is wrong is listed. The exit code tells the worst: 22 the structure, 20 other
-    bytes than promised, 23 something is missing.
+    BUNDLE is a file, or the files and folders that hold the volumes of one bundle, in any order.
+    Volumes that are missing are told at once. Everything that is wrong is listed. The exit code
+    tells the worst: 22 the structure, 20 other bytes than promised, 23 something is missing.
     """
     session = Session(invocation, flags, command=COMMAND)
     expect = flags["expect"]
     expected = as_digest(expect, "--expect") if expect else None
-    path = as_seekable(flags["bundle"])
+    paths = [as_seekable(path) for path in flags["bundle"]]
     started = time.monotonic()
     with session.run() as run:
-        if expected is not None:
-            _refuse_another(path, expected)
-        report = check_bundle(path, run=run, jobs=session.settings.jobs)
+        report = check_bundle(
+            paths,
+            run=run,
+            jobs=session.settings.jobs,
+            read_back=flags["read_back"],
+            expect=expected,
+        )
         result = _result(report, time.monotonic() - started)
         session.show_result(result, lambda: _lines(result))
         if report.findings:
@@ -100,6 +115,10 @@ def _result(report: CheckReport, seconds: float) -> VerifyResult:
         report.bytes_checked,
         seconds,
         report.findings,
+        report.files,
+        report.volumes,
+        report.missing_volumes,
+        report.notes,
     )
 
 
@@ -115,19 +134,12 @@ def _problems(report: CheckReport) -> AirgapError:
     )
 
 
-def _refuse_another(path: Path, expected: Digest) -> None:
-    """Compare the id before everything is hashed; what is damaged is left to the check."""
-    try:
-        with open_bundle(path) as reader:
-            found = reader.catalog
-    except AirgapError:
-        return
-    found.expect(expected)
-
-
 def _lines(result: VerifyResult) -> Iterator[str]:
+    is_split = len(result.files) > 1 or (result.volumes or 1) > 1
     for finding in result.findings:
-        yield from _finding_lines(finding)
+        yield from _finding_lines(finding, is_split=is_split)
+    if is_split:
+        yield from (_file_line(file, result.volumes) for file in result.files)
     images, blobs = count_text(result.images, "image"), count_text(result.blobs, "blob")
     manifests = count_text(result.manifests, "manifest")
     state = count_text(len(result.findings), "problem") if result.findings else "whole"
@@ -137,8 +149,18 @@ def _lines(result: VerifyResult) -> Iterator[str]:
         yield f"bundle id: {result.bundle_id}"
 
 
-def _finding_lines(finding: Finding) -> Iterator[str]:
-    where = "" if finding.offset is None else f" (at byte {finding.offset:,})"
+def _file_line(file: CheckedFile, volumes: int | None) -> str:
+    which = f"volume {file.volume} of {volumes}" if file.volume else "which volume is not known"
+    state = count_text(file.problems, "problem") if file.problems else "whole"
+    return f"{file.path}: {state}; {which}"
+
+
+def _finding_lines(finding: Finding, *, is_split: bool) -> Iterator[str]:
+    place = [] if finding.path is None or not is_split else [finding.path]
+    if finding.offset is not None:
+        length = f", {finding.length:,} bytes" if finding.length else ""
+        place.append(f"at byte {finding.offset:,}{length}")
+    where = f" ({': '.join(place)})" if place else ""
     yield f"{finding.kind}: {finding.message}{where}"
     if finding.hint:
         yield f"  hint: {finding.hint}"

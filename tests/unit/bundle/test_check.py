@@ -326,7 +326,7 @@ def test_an_error_of_the_medium_is_a_finding(
 ) -> None:
     """A bad sector under one layer does not hide what the rest is like."""
     bad = MADE.layout.blobs[-1]
-    from airgap.bundle import check as checking
+    from airgap.bundle import check_volume as checking
 
     real = checking.read_into
 

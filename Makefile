@@ -57,7 +57,8 @@ demo: $(VENV)/installed
 
 soak: $(VENV)/installed
 	AIRGAP_SOAK=1 $(BIN)/python -m pytest tests/integration/test_interrupted.py \
-		tests/integration/test_data_folder_kills.py tests/media --timeout 7200 $(ARGS)
+		tests/integration/test_data_folder_kills.py tests/integration/test_par2_repair.py \
+		tests/media --timeout 7200 $(ARGS)
 
 fmt: $(VENV)/installed
 	$(BIN)/ruff format $(CODE)

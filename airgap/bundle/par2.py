@@ -116,6 +116,7 @@ def create_parity(
         result = run_tool(arguments, run=run, advance=advance)
         if result.status != 0:
             raise tool_error(result, f"parity for {base}")
+        _check_made(work, files, plan)
         paths = _put_in_place(work, base, run=run)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -194,12 +195,24 @@ def _check_room(folder: Path, plan: ParityPlan) -> None:
         )
 
 
+def _check_made(work: Path, files: Sequence[Path], plan: ParityPlan) -> None:
+    """See that the tool left nothing out: it does so without failing."""
+    wanted = {(file.name, file.stat().st_size) for file in files}
+    found = find_parity(work)
+    made = {(file.name, file.size) for each in found for file in each.protected}
+    if len(found) != 1 or {file for file in wanted if file[1]} - made:
+        raise StorageError(
+            "the PAR2 tool left out some of the files",
+            hint="put them into one folder and give them plain names",
+        )
+    if found[0].recovery_blocks != plan.recovery_blocks or not found[0].is_described:
+        raise StorageError("the PAR2 tool wrote less parity than was asked for")
+
+
 def _put_in_place(work: Path, base: Path, *, run: Run) -> tuple[Path, ...]:
     """Sync what was made, give it its names, and only then remove what it replaces."""
     index = f"{base.name}{SUFFIX}"
     names = sorted((path.name for path in work.iterdir()), key=lambda name: (name == index, name))
-    if len(names) < 2 or index not in names:
-        raise StorageError(f"parity for {base}: the PAR2 tool wrote no parity")
     for name in names:
         run.cancel.check()
         with storage_errors(base.parent / name), (work / name).open("rb+") as file:

@@ -220,3 +220,43 @@ def test_too_little_room_is_told_before(volumes, monkeypatch):
     with pytest.raises(StorageFullError):
         create(volumes)
     assert names(volumes[0].parent) == {path.name for path in volumes}
+
+
+def test_files_that_the_tool_leaves_out_are_an_error(volumes, tmp_path):
+    """The tool passes over a file of another folder; that is no parity for all."""
+    other = tmp_path / "other"
+    other.mkdir()
+    moved = volumes[1].rename(other / volumes[1].name)
+    with pytest.raises(StorageError, match="left out"):
+        create([volumes[0], moved, volumes[2]])
+    assert find_parity(volumes[0].parent) == ()
+    assert names(volumes[0].parent) == {volumes[0].name, volumes[2].name}
+
+
+def test_the_memory_of_the_tool_is_bounded():
+    """A bound for memory is passed on in MiB, and never as none at all."""
+    assert par2_tool.limits(memory=100 << 20, jobs=3) == ["-t3", "-T3", "-m100"]
+    assert par2_tool.limits(memory=1, jobs=0) == ["-t1", "-T1", "-m1"]
+    assert par2_tool.limits(memory=None, jobs=1) == ["-t1", "-T1"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of file sizes are set as on Linux")
+def test_a_file_system_that_takes_no_such_files_is_told(volumes):
+    """Where the tool is ended for writing too much to one file, the error says so."""
+    root = Path(__file__).parents[2]
+    script = (
+        "import resource, sys; from pathlib import Path; from airgap.errors import StorageError\n"
+        "from tests.support.parity import create\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))\n"
+        "try: create(sorted(Path(sys.argv[1]).glob('*.tar')))\n"
+        "except StorageError as error: print(error, error.hint)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, volumes[0].parent],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+    )
+    assert "too large" in done.stdout, done.stderr
+    assert names(volumes[0].parent) == {path.name for path in volumes}

@@ -108,7 +108,7 @@ def repair_with_parity(
         CancelledError: Somebody asked to stop; `out` holds nothing new.
     """
     described = _described(found)
-    files = _candidates(sources)
+    files = _candidates(sources, found)
     intact, others = _find_intact(found, files, jobs=jobs, run=run)
     lost = [file for file in found.protected if file.file_id not in intact]
     whole = tuple((f.name, intact[f.file_id]) for f in found.protected if f.file_id in intact)
@@ -159,14 +159,25 @@ def _described(found: ParitySet) -> Collected:
     return collect(list(found.paths))[found.set_id]
 
 
-def _candidates(sources: Iterable[Path]) -> list[Path]:
-    """The files that may hold something of the set."""
+def _candidates(sources: Iterable[Path], found: ParitySet) -> list[Path]:
+    """The files that may hold something of the set.
+
+    Of a folder only those with an ending or a size of the set: the tool looks for blocks at every
+    byte of a file that it does not know, and a medium may be full of others.
+    """
+    endings = {Path(file.name).suffix for file in found.protected}
+    sizes = {file.size for file in found.protected}
     files: dict[Path, None] = {}
     for source in sources:
         with storage_errors(source):
-            inside = sorted(source.iterdir()) if source.is_dir() else [source]
-            for path in inside:
-                if path.suffix.lower() != SUFFIX and path.is_file() and path.stat().st_size:
+            if not source.is_dir():
+                files[source.resolve()] = None
+                continue
+            for path in sorted(source.iterdir()):
+                if path.suffix.lower() == SUFFIX or not path.is_file():
+                    continue
+                size = path.stat().st_size
+                if size in sizes or (size and path.suffix in endings):
                     files[path.resolve()] = None
     return list(files)
 

@@ -108,6 +108,23 @@ def test_damaged_volumes_are_rebuilt_beside_what_is_there(medium, pristine, tmp_
     assert len(result.rebuilt) == 3
 
 
+def test_other_files_of_a_medium_are_not_searched(medium, tmp_path):
+    """A file with another ending and size is offered to the tool only where it is named."""
+    flip(medium / "release.001.tar", 9)
+    hidden = medium / "holiday.mov"
+    (medium / "release.001.tar").rename(hidden)
+    with hidden.open("ab") as file:
+        file.write(b"more")
+    (medium / "release.003.tar").unlink()
+    found = only_set(medium)
+    with pytest.raises(IncompleteBundleError):
+        repair(medium, tmp_path / "out")
+    result = repair_with_parity(
+        found, [medium, hidden], tmp_path / "out", memory=None, jobs=1, run=Run()
+    )
+    assert len(result.rebuilt) == 2
+
+
 def test_a_volume_that_is_there_twice_does_no_harm(medium, pristine, tmp_path):
     """One of two equal files is used, both stay, and a volume in the place of another is told."""
     shutil.copy(medium / "release.001.tar", medium / "release.002.tar")

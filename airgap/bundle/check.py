@@ -17,6 +17,7 @@ from pathlib import Path
 from airgap.bundle import closure
 from airgap.bundle.check_cut import CutBlob, Part, cut_blobs
 from airgap.bundle.check_files import OpenFile, open_files
+from airgap.bundle.check_parity import check_parity_file, find_parity_files
 from airgap.bundle.check_set import VolumeSet, explain, find_set
 from airgap.bundle.check_volume import VolumeCheck
 from airgap.bundle.finding import CheckReport, Finding
@@ -27,8 +28,11 @@ from airgap.errors import StorageError
 from airgap.oci.digest import Digest
 from airgap.run import Run
 from airgap.run.events import PhaseFinished, PhaseStarted
+from airgap.wording import count_text
 
 PHASE = "check"
+_SHOWN = 3
+"""So many images are named at once where a volume is missing; the findings name all."""
 _LARGE = 16
 """What takes more than this share of a thread's work goes first, so that none ends late."""
 
@@ -65,11 +69,16 @@ def check_bundle(
         chosen = find_set([file.found for file in files], expect=expect)
         _check_expected(chosen, expect)
         _look_again(files, chosen)
-        check = _Check(files, chosen, run=run)
+        missing = chosen.missing_findings()
+        for finding in missing:
+            run.warn(finding.kind, _missing_text(finding))
+        folders = [path for path in given if path.is_dir()]
+        parity = find_parity_files(folders, {file.path.name for file in files})
+        check = _Check(files, chosen, parity, run=run)
         for path in aside:
             check.note("not-a-bundle", f"{path} is no bundle, and is left aside")
         name = str(given[0]) + (f" and {len(given) - 1} more" if len(given) > 1 else "")
-        return check.report(name, jobs)
+        return check.report(name, missing, jobs=jobs)
 
 
 def _check_expected(chosen: VolumeSet, expect: Digest | None) -> None:
@@ -112,8 +121,17 @@ class _Work:
 class _Check:
     """Checks files, and the bundle that they are."""
 
-    def __init__(self, files: Sequence[OpenFile], chosen: VolumeSet, *, run: Run) -> None:
+    def __init__(
+        self,
+        files: Sequence[OpenFile],
+        chosen: VolumeSet,
+        parity: Sequence[Path],
+        *,
+        run: Run,
+    ) -> None:
         self._chosen = chosen
+        self._parity = parity
+        self._parity_findings: list[Finding] = []
         self._run = run
         self._notes: list[str] = []
         order = sorted(range(len(files)), key=lambda n: (n not in chosen.members, _rank(files[n])))
@@ -130,11 +148,8 @@ class _Check:
         self._notes.append(text)
         self._run.warn(code, text)
 
-    def report(self, name: str, jobs: int) -> CheckReport:
+    def report(self, name: str, missing: Sequence[Finding], *, jobs: int) -> CheckReport:
         """Do all of it."""
-        findings = self._chosen.missing_findings()
-        for finding in findings:
-            self._run.warn(finding.kind, _missing_text(finding))
         for number in self._chosen.twice:
             same = [check.name for check in self._members if check.volume == number]
             same = same or [check.name for check in self._members]
@@ -143,9 +158,11 @@ class _Check:
             check.begin()
         self._hash_all(self._plan(), jobs)
         found = self._results()
+        findings = list(missing)
         findings += sorted(
             (finding for own in found for finding in own), key=lambda f: f.kind != "unfinished"
         )
+        findings += sorted(self._parity_findings, key=lambda f: (f.path or "", *_place(f)))
         summaries = tuple(
             check.summary(len(own)) for check, own in zip(self._files, found, strict=True)
         )
@@ -179,7 +196,15 @@ class _Check:
             for extent in check.unread():
                 if extent.start is None:
                     work.append(_member_work(number, check, extent))
-        return work
+        return work + [self._parity_work(path) for path in self._parity]
+
+    def _parity_work(self, path: Path) -> _Work:
+        """Parity has no blobs, and so no part in the progress."""
+
+        def do(_: memoryview) -> None:
+            self._parity_findings += check_parity_file(path, self._run)
+
+        return _Work(len(self._files), 0, 0, do)
 
     def _cut_work(self, blob: CutBlob, index: dict[str, int]) -> _Work:
         def do(buffer: memoryview) -> None:
@@ -287,7 +312,13 @@ def _member_work(number: int, check: VolumeCheck, extent: Extent) -> _Work:
 
 
 def _missing_text(finding: Finding) -> str:
-    return f"{finding.message}; {len(finding.images)} images need it"
+    shown = ", ".join(finding.images[:_SHOWN])
+    rest = len(finding.images) - _SHOWN
+    return (
+        finding.message
+        + (f"; needed by {shown}" if shown else "")
+        + (f" and {count_text(rest, 'more image')}" if rest > 0 else "")
+    )
 
 
 def _next(pending: deque[_Work]) -> _Work | None:

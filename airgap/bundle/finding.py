@@ -11,7 +11,7 @@ from airgap.oci.digest import Digest
 
 FindingKind = Literal[
     "structure", "unexplained", "digest-mismatch", "size-mismatch", "missing", "cut-short",
-    "unreadable", "unfinished", "missing-volume", "other-bundle",
+    "unreadable", "unfinished", "missing-volume", "other-bundle", "parity",
 ]  # fmt: skip
 """What is wrong.
 
@@ -21,6 +21,7 @@ that nothing asks for. `digest-mismatch`, `size-mismatch`: content is not what w
 `unreadable`: the medium gave an error. `unfinished`: an export left the file before its end, which
 explains most of the rest. `missing-volume`: a volume is not among the files. `other-bundle`: a file
 belongs to another bundle than the rest, or to one that was shared out to volumes in another way.
+`parity`: what lies beside the volumes to repair them is damaged itself.
 """
 
 EXITS: dict[FindingKind, ExitCode] = {
@@ -34,6 +35,7 @@ EXITS: dict[FindingKind, ExitCode] = {
     "unfinished": ExitCode.INCOMPLETE,
     "missing-volume": ExitCode.INCOMPLETE,
     "other-bundle": ExitCode.BUNDLE_FORMAT,
+    "parity": ExitCode.INTEGRITY,
 }
 _RANK = (
     ExitCode.BUNDLE_FORMAT,

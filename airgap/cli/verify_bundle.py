@@ -12,7 +12,7 @@ import click
 
 from airgap.bundle.check import check_bundle
 from airgap.bundle.finding import CheckedFile, CheckReport, Finding
-from airgap.bundle.reader import UNFINISHED
+from airgap.bundle.volume_file import UNFINISHED
 from airgap.cli.invocation import Invocation
 from airgap.cli.options import FILE, OutputFlags, expect_option, jobs_option, output_options
 from airgap.cli.session import Session
@@ -128,10 +128,10 @@ def _problems(report: CheckReport) -> AirgapError:
         return _ERRORS[report.exit_code](
             f"{report.name} was never finished: {count} found", hint=UNFINISHED
         )
-    return _ERRORS[report.exit_code](
-        f"{report.name}: {count} found",
-        hint="copy the bundle again from where it was made, or export it again",
-    )
+    hint = "copy the bundle again from where it was made, or export it again"
+    if all(finding.kind == "missing-volume" for finding in report.findings):
+        hint = "find the media of the missing volumes; parity may make some of them again"
+    return _ERRORS[report.exit_code](f"{report.name}: {count} found", hint=hint)
 
 
 def _lines(result: VerifyResult) -> Iterator[str]:

@@ -17,6 +17,8 @@ from airgap.bundle.survey import Survey
 from airgap.oci.digest import Digest
 
 _Homes = tuple[tuple[int, int], ...]
+_MAX_SPANS = 1_000_000
+"""A placement that has blobs lie in more volumes than this, all told, is made to do harm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +53,11 @@ class VolumeSet:
         if not self.missing or placement is None:
             return []
         lost: dict[int, set[Digest]] = {number: set() for number in self.missing}
-        if catalog is not None and self.leader.is_sure:
+        spans = sum(last - first for first, last in placement.homes)
+        if catalog is not None and self.leader.is_sure and spans < _MAX_SPANS:
             for (digest, _), (first, last) in zip(catalog.blobs, placement.homes, strict=False):
-                for number in self.missing:
-                    if first <= number <= last:
+                for number in range(first, last + 1):
+                    if number in lost:
                         lost[number].add(digest)
         names = affected_images((d for digests in lost.values() for d in digests), self.leader)
         order = {name: None for image in _images(catalog) if (name := image)}

@@ -80,6 +80,8 @@ class Survey:
         self.catalog = sound.catalog
         if self.error is None:
             self.documents = sound.documents
+        if self.hashed == sound.hashed:
+            self.hashed = sound.hashed
         if placement is not None and sound.placement is not None:
             if placement.homes == sound.placement.homes:
                 placement = replace(placement, homes=sound.placement.homes)

@@ -11,12 +11,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from airgap.bundle import closure
 from airgap.bundle.check_cut import CutBlob, Part, cut_blobs
-from airgap.bundle.check_files import OpenFile, open_files
+from airgap.bundle.check_files import OpenFile, glance, open_files, survey_path
 from airgap.bundle.check_parity import check_parity_file, find_parity_files
 from airgap.bundle.check_set import VolumeSet, explain, find_set
 from airgap.bundle.check_volume import VolumeCheck
@@ -64,21 +64,31 @@ def check_bundle(
         CancelledError: Somebody asked to stop.
     """
     given = [paths] if isinstance(paths, Path) else list(paths)
+    _tell_missing(given, expect, run)
     with ExitStack() as stack:
         files, aside = open_files(given, stack, read_back=read_back)
         chosen = find_set([file.found for file in files], expect=expect)
         _check_expected(chosen, expect)
         _look_again(files, chosen)
-        missing = chosen.missing_findings()
-        for finding in missing:
-            run.warn(finding.kind, _missing_text(finding))
         folders = [path for path in given if path.is_dir()]
         parity = find_parity_files(folders, {file.path.name for file in files})
         check = _Check(files, chosen, parity, run=run)
         for path in aside:
             check.note("not-a-bundle", f"{path} is no bundle, and is left aside")
         name = str(given[0]) + (f" and {len(given) - 1} more" if len(given) > 1 else "")
-        return check.report(name, missing, jobs=jobs)
+        return check.report(name, jobs)
+
+
+def _tell_missing(paths: Sequence[Path], expect: Digest | None, run: Run) -> None:
+    """Tell at once which volumes are missing, before anything larger than placements is read."""
+    glanced = glance(paths)
+    if not glanced:
+        return
+    chosen = find_set([found for _, found in glanced], expect=expect)
+    if chosen.missing:
+        path = next(path for path, found in glanced if found is chosen.leader)
+        for finding in replace(chosen, leader=survey_path(path)).missing_findings():
+            run.warn(finding.kind, _missing_text(finding))
 
 
 def _check_expected(chosen: VolumeSet, expect: Digest | None) -> None:
@@ -148,7 +158,7 @@ class _Check:
         self._notes.append(text)
         self._run.warn(code, text)
 
-    def report(self, name: str, missing: Sequence[Finding], *, jobs: int) -> CheckReport:
+    def report(self, name: str, jobs: int) -> CheckReport:
         """Do all of it."""
         for number in self._chosen.twice:
             same = [check.name for check in self._members if check.volume == number]
@@ -158,7 +168,7 @@ class _Check:
             check.begin()
         self._hash_all(self._plan(), jobs)
         found = self._results()
-        findings = list(missing)
+        findings = self._chosen.missing_findings()
         findings += sorted(
             (finding for own in found for finding in own), key=lambda f: f.kind != "unfinished"
         )

@@ -9,16 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from airgap.bundle.discovery import read_placement
 from airgap.bundle.finding import Finding
 from airgap.bundle.partial import SUFFIX
-from airgap.bundle.reader import open_file
 from airgap.bundle.survey import Survey, survey_file
+from airgap.bundle.volume_file import open_file
 from airgap.content.filesystem import drop_cache_file
+from airgap.content.posix import raise_open_files
 from airgap.content.storage import storage_errors
-from airgap.errors import ContentNotFoundError, StorageError
+from airgap.errors import AirgapError, ContentNotFoundError, StorageError
+from airgap.oci.digest import Digest
 from airgap.oci.layout import LAYOUT_FILE
 
 _ENDINGS = (".tar", f".tar{SUFFIX}")
+_MANY = 500
+"""Systems let a process open about twice as many files before it asks for more."""
 _BEGINNING = LAYOUT_FILE.encode() + b"\0"
 
 
@@ -54,25 +59,23 @@ def open_files(
 
     Raises:
         ContentNotFoundError: There is no such file, or nothing to check in a folder.
-        StorageError: It cannot be opened, or the medium gave an error at the front of the only one.
+        StorageError: It cannot be opened.
         BundleFormatError: It is something that has no offsets.
     """
     files: list[OpenFile] = []
     aside: list[Path] = []
     wanted = _candidates(paths)
+    if len(wanted) > _MANY:
+        raise_open_files()
+    sound: dict[Digest, Survey] = {}
     for path, is_found in wanted.items():
         if read_back:
             drop_cache_file(path)
         stream = stack.enter_context(open_file(path))
-        with storage_errors(path):
-            size = os.lseek(stream.fileno(), 0, os.SEEK_END)
-            stream.seek(0)
-        try:
-            found = survey_file(stream, name=str(path), size=size)
-        except StorageError as error:
-            if len(wanted) == 1:
-                raise
-            found = Survey(error=Finding.of(error))
+        found, size = _survey(path, stream)
+        if found.error is None and found.catalog is not None:
+            # what all volumes of a bundle carry is in memory once, however many there are
+            found.adopt(sound.setdefault(found.catalog.id, found))
         if is_found and not _is_bundle(found):
             stream.close()
             aside.append(path)
@@ -85,6 +88,47 @@ def open_files(
             origin="local",
         )
     return files, aside
+
+
+def glance(paths: Sequence[Path]) -> list[tuple[Path, Survey]]:
+    """What each file says of its place, read in no time; of a damaged one all that is left.
+
+    Raises:
+        ContentNotFoundError: There is no such file.
+        StorageError: A file cannot be opened.
+        BundleFormatError: It is something that has no offsets.
+    """
+    found: list[tuple[Path, Survey]] = []
+    for path in _candidates(paths):
+        try:
+            survey = Survey(placement=read_placement(path))
+        except AirgapError:
+            survey = survey_path(path)
+        found.append((path, survey))
+    return found
+
+
+def survey_path(path: Path) -> Survey:
+    """Read the front of a file, or what is left of it.
+
+    Raises:
+        ContentNotFoundError: There is no such file.
+        StorageError: It cannot be opened.
+        BundleFormatError: It is something that has no offsets.
+    """
+    with open_file(path) as stream:
+        return _survey(path, stream)[0]
+
+
+def _survey(path: Path, stream: BinaryIO) -> tuple[Survey, int]:
+    """What a file says, and its size; that it cannot be read is said, and not raised."""
+    with storage_errors(path):
+        size = os.lseek(stream.fileno(), 0, os.SEEK_END)
+        stream.seek(0)
+    try:
+        return survey_file(stream, name=str(path), size=size), size
+    except StorageError as error:
+        return Survey(error=Finding.of(error)), size
 
 
 def _candidates(paths: Sequence[Path]) -> dict[Path, bool]:

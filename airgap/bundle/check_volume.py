@@ -17,8 +17,8 @@ from airgap.bundle.foreign import refuse_member
 from airgap.bundle.layout import Layout
 from airgap.bundle.partial import SUFFIX
 from airgap.bundle.placement import Extent
-from airgap.bundle.reader import behind_the_end, cut_short, refuse_tail
 from airgap.bundle.survey import Survey
+from airgap.bundle.volume_file import behind_the_end, cut_short, refuse_tail
 from airgap.content.posix import read_at, read_into
 from airgap.content.storage import storage_errors
 from airgap.errors import AirgapError, CancelledError, IncompleteBundleError

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from airgap.bundle.reader import open_file
+from airgap.bundle.volume_file import open_file
 from airgap.content.atomic import write_file
 from airgap.content.posix import read_into
 from airgap.content.storage import storage_errors

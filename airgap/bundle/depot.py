@@ -107,8 +107,8 @@ class BundleRepository:
         """
         if digest not in self._shelf.blobs:
             return None
-        region = self._find(digest).locate(digest)
-        return Descriptor(mediatype.OCTET_STREAM, digest, region.size)
+        size = self._find(digest).size_of(digest)
+        return Descriptor(mediatype.OCTET_STREAM, digest, size)
 
     def has_blob(self, descriptor: Descriptor, /) -> bool:
         """Whether the blob can be read here.

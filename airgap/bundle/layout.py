@@ -70,7 +70,7 @@ class Share:
             is_right = (
                 start is None and extent.length == size
                 if is_whole
-                else start is not None and 0 < extent.length and start + extent.length <= size
+                else start is not None and extent.length > 0 and start + extent.length <= size
             )
             if not is_right:
                 return f"the placement has {extent.digest} other than the catalog"

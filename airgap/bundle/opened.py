@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airgap.bundle.reader import BundleReader
+from airgap.bundle.volume_file import VolumeFile
 from airgap.content.depot import FileRegion, FileStamp
 from airgap.content.storage import storage_errors
 from airgap.content.store import Chunks
@@ -50,8 +51,10 @@ class OpenedBundle:
     def __init__(self, reader: BundleReader) -> None:
         self.reader = reader
         self.path = Path(reader.name).absolute()
-        with storage_errors(self.path):
-            self._stamp = FileStamp.of(reader.fileno())
+        self._stamps: dict[VolumeFile, FileStamp] = {}
+        for volume in reader.volumes.values():
+            with storage_errors(volume.path):
+                self._stamps[volume] = FileStamp.of(volume.fileno())
         self.checked = 0
         self._wrong: dict[Digest, None] = {}
         self.check()
@@ -72,36 +75,57 @@ class OpenedBundle:
         self._wrong[digest] = None
 
     def check(self) -> None:
-        """See that the file is the one that was opened, and as it was then.
+        """See that the files are those that were opened, and as they were then.
 
         Raises:
-            StorageError: It is another one, was changed, or cannot be reached any more.
+            StorageError: One is another one, was changed, or cannot be reached any more.
         """
-        with storage_errors(self.path):
-            is_same = (
-                FileStamp.of(self.reader.fileno()) == self._stamp
-                and FileStamp.of(self.path) == self._stamp
-            )
+        for volume in self._stamps:
+            self._check_file(volume)
+
+    def _check_file(self, volume: VolumeFile) -> None:
+        path, stamp = volume.path.absolute(), self._stamps[volume]
+        with storage_errors(path):
+            is_same = FileStamp.of(volume.fileno()) == stamp and FileStamp.of(path) == stamp
         if not is_same:
             raise StorageError(
-                f"{self.path} was changed or replaced while it was served",
+                f"{path} was changed or replaced while it was served",
                 hint="serve it anew",
                 origin="bundle",
             )
 
     def holds(self, digest: Digest) -> bool:
-        """Whether some content lies in this file."""
-        return self.reader.extent(digest) is not None
+        """Whether some content lies in these files, whole."""
+        return self.reader.length(digest) is not None
 
-    def locate(self, digest: Digest) -> FileRegion:
-        """Where some content lies that this file holds.
+    def size_of(self, digest: Digest) -> int:
+        """How many bytes some content has that these files hold, and that is not known as wrong.
 
         Raises:
-            StorageError: The file is not what it was.
+            StorageError: A file is not what it was.
             DigestMismatchError: The content is wrong.
         """
-        extent = self.reader.extent(digest)
-        assert extent is not None, f"{self.path} does not hold {digest}"
+        self._check_content(digest)
+        length = self.reader.length(digest)
+        assert length is not None, f"{self.path} does not hold {digest}"
+        return length
+
+    def locate(self, digest: Digest) -> FileRegion | None:
+        """Where some content lies that these files hold; None where it lies in several.
+
+        Raises:
+            StorageError: A file is not what it was.
+            DigestMismatchError: The content is wrong.
+        """
+        self._check_content(digest)
+        parts = self.reader.parts(digest)
+        if len(parts) > 1:
+            return None
+        ((volume, extent),) = parts
+        path = volume.path.absolute()
+        return FileRegion(path, extent.offset, extent.length, self._stamps[volume])
+
+    def _check_content(self, digest: Digest) -> None:
         if digest in self._wrong:
             raise DigestMismatchError(
                 f"{digest} is damaged in {self.path}",
@@ -109,8 +133,8 @@ class OpenedBundle:
                 hint="copy the bundle again from where it is whole",
                 origin="bundle",
             )
-        self.check()
-        return FileRegion(self.path, extent.offset, extent.length, self._stamp)
+        for volume in {volume for volume, _ in self.reader.parts(digest)}:
+            self._check_file(volume)
 
     @contextmanager
     def open(self, descriptor: Descriptor, /, *, offset: int = 0) -> Iterator[Chunks]:
@@ -120,10 +144,10 @@ class OpenedBundle:
             StorageError: The file is not what it was.
             DigestMismatchError: The content is wrong.
         """
-        self.locate(descriptor.digest)
+        self._check_content(descriptor.digest)
         with self.reader.open(descriptor, offset=offset) as chunks:
             yield chunks
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the files."""
         self.reader.close()

@@ -273,7 +273,7 @@ class PartialFile:
             except FileNotFoundError:
                 return
         if stat.S_ISDIR(mode):
-            raise _is_a_folder(self.target)
+            raise folder_error(self.target)
         if not stat.S_ISREG(mode):
             raise SettingsError(
                 f"{self.target} is not a plain file",
@@ -295,11 +295,12 @@ class PartialFile:
 def _beside(target: Path, suffix: str) -> Path:
     target = followed(target)
     if not target.name:  # `.` and `/`
-        raise _is_a_folder(target)
+        raise folder_error(target)
     return target.with_name(target.name + suffix)
 
 
-def _is_a_folder(target: Path) -> SettingsError:
+def folder_error(target: Path) -> SettingsError:
+    """The error for a bundle that would have the name of a folder."""
     return SettingsError(f"{target} is a folder", hint="give the bundle a file name in it")
 
 

@@ -1,24 +1,19 @@
-"""A bundle in a file, opened by its front alone and read at the offsets of its placement."""
+"""A bundle in one file or in volumes, opened by the fronts alone and read where it lies."""
 
 from __future__ import annotations
 
-import os
-import stat
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, NoReturn, Self
+from typing import Self
 
-from airgap.bundle import members
 from airgap.bundle.catalog import Catalog
-from airgap.bundle.foreign import DAMAGED
-from airgap.bundle.front import Front, Tape, of_bundle, read_front
-from airgap.bundle.layout import Layout
-from airgap.bundle.placement import Extent, Placement, Seal
-from airgap.content.posix import read_at
-from airgap.content.storage import storage_errors
-from airgap.content.store import CHUNK_SIZE, Chunks
+from airgap.bundle.discovery import choose, discover
+from airgap.bundle.front import Front
+from airgap.bundle.placement import Extent
+from airgap.bundle.volume_file import VolumeFile
+from airgap.content.store import Chunks
 from airgap.errors import (
     BundleFormatError,
     ContentNotFoundError,
@@ -32,106 +27,158 @@ from airgap.oci.manifest import Document
 MAX_CONFIG_SIZE = 4 * 1024 * 1024
 """Blobs that are read into memory have no more bytes."""
 
-UNFINISHED = "run the export again to finish it, or copy it again from where it is whole"
-"""What to do about a file that an export left before its end."""
+Part = tuple[VolumeFile, Extent]
 
 
-def open_bundle(path: Path) -> BundleReader:
-    """Open a bundle, reading its front and its seal and nothing between.
+def open_bundle(
+    paths: Path | Sequence[Path],
+    *,
+    expected: Digest | None = None,
+    must_be_whole: bool = True,
+) -> BundleReader:
+    """Open a bundle, reading the front and the seal of each file and nothing between.
+
+    Args:
+        paths: Its file, its volumes in any order, or folders that hold them.
+        expected: The id that is meant, where there are several bundles.
+        must_be_whole: Whether a missing volume is an error.
 
     Raises:
-        ContentNotFoundError: There is no such file.
-        StorageError: It cannot be read.
+        ContentNotFoundError: There is no such file, or no bundle in a folder.
+        StorageError: A file cannot be read.
         BundleFormatError: It is no bundle, is damaged, or needs a newer airgap.
-        IncompleteBundleError: It is cut short or was never finished.
+        IncompleteBundleError: A file is cut short or was never finished, or a volume is missing.
         IntegrityError: A manifest has another digest or size than it should have.
+        ConflictError: There are several bundles.
     """
-    stream = open_file(path)
+    wanted = [paths] if isinstance(paths, Path) else list(paths)
+    if len(wanted) == 1 and not wanted[0].is_dir():
+        volumes = [VolumeFile.open(wanted[0])]
+    else:
+        volumes = _open_all(list(choose(discover(wanted), expected).files.values()))
     try:
-        with storage_errors(path):
-            size = os.lseek(stream.fileno(), 0, os.SEEK_END)
-            stream.seek(0)
-            front = read_front(Tape(stream.read, name=str(path)))
-        reader = BundleReader(stream, size=size, name=str(path), front=front)
-        reader.check_seal()
+        reader = BundleReader(volumes, name=", ".join(map(str, wanted)))
+        if must_be_whole:
+            reader.check_whole()
     except BaseException:
-        stream.close()
+        for volume in volumes:
+            volume.close()
         raise
     return reader
 
 
-def open_file(path: Path) -> BinaryIO:
-    """Open a file that may be a bundle.
-
-    Raises:
-        ContentNotFoundError: There is no such file.
-        StorageError: It cannot be read.
-        BundleFormatError: It is a folder, or something else that has no offsets.
-    """
-    with storage_errors(path):
-        try:
-            mode = path.stat().st_mode
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise ContentNotFoundError(
-                f"{path}: there is no such file", hint="check the path", origin="local"
-            ) from error
-        if stat.S_ISDIR(mode):
-            raise BundleFormatError(
-                f"{path} is a folder and not a bundle",
-                hint="a bundle is one file, as airgap export writes it",
-                origin="bundle",
-            )
-        if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
-            raise BundleFormatError(
-                f"{path} cannot be read at any offset",
-                hint="what comes through a pipe can be imported: airgap import bundle - < FILE",
-                origin="bundle",
-            )
-        # The buffer makes reading the front cheap; blobs are read past it, with pread.
-        return path.open("rb", buffering=CHUNK_SIZE)
+def _open_all(paths: Sequence[Path]) -> list[VolumeFile]:
+    with ExitStack() as opening:
+        volumes = []
+        for path in paths:
+            volume = VolumeFile.open(path)
+            opening.callback(volume.close)
+            volumes.append(volume)
+        opening.pop_all()
+    return volumes
 
 
 class BundleReader:
-    """A bundle to read from: a `content.store.Source` of what lies in one file.
+    """A bundle to read from: a `content.store.Source` of what lies in its files.
 
     Any thread may read. The bytes of a blob are not verified here: who receives them does that.
-    Made by `open_bundle`; a context manager that closes the file.
+    Made by `open_bundle`; a context manager that closes the files.
+
+    Args:
+        volumes: Its open files.
+        name: What it is called, for people.
 
     Attributes:
-        name: The path, for people.
-        size: The bytes of the file.
+        name: The paths, for people.
         catalog: What the bundle carries.
         documents: Every manifest and index, by digest.
-        layout: Every byte of the file but the blobs', as it must be.
+        volumes: Its files that are here, by the numbers of the volumes.
+        volume_count: How many volumes it has.
+
+    Raises:
+        BundleFormatError: The files contradict each other.
     """
 
-    def __init__(self, stream: BinaryIO, *, size: int, name: str, front: Front) -> None:
-        self._stream = stream
-        self._fd = stream.fileno()
+    def __init__(self, volumes: Sequence[VolumeFile], *, name: str) -> None:
         self.name = name
-        self.size = size
+        front: Front = volumes[0].front
         self.catalog: Catalog = front.catalog
         self.documents: Mapping[Digest, Document] = front.documents
-        self.layout: Layout = front.layout
-        self._extents = {extent.digest: extent for extent in front.layout.placement.extents}
+        placement = front.layout.placement
+        self.volume_count = placement.volumes
+        self.volumes = {volume.layout.placement.volume: volume for volume in volumes}
+        digests = (digest for digest, _ in self.catalog.blobs)
+        self._homes = dict(zip(digests, placement.homes, strict=False))
+        self._parts: dict[Digest, list[Part]] = {}
+        for volume in volumes:
+            other = volume.layout.placement
+            if (other.bundle, other.volumes, other.homes) != (
+                placement.bundle,
+                placement.volumes,
+                placement.homes,
+            ):
+                raise BundleFormatError(
+                    f"{volume.name} and {volumes[0].name} contradict each other about what lies "
+                    "in which volume",
+                    hint="one of them is of another export: name the files that belong together",
+                    origin="bundle",
+                )
+            for extent in other.extents:
+                self._parts.setdefault(extent.digest, []).append((volume, extent))
+        for parts in self._parts.values():
+            parts.sort(key=lambda part: part[1].start or 0)
+        self._check_pieces()
 
     @property
     def id(self) -> Digest:
         """The bundle id."""
-        return self.layout.placement.bundle
+        return self.catalog.id
 
     @property
-    def placement(self) -> Placement:
-        """Where the content lies."""
-        return self.layout.placement
+    def size(self) -> int:
+        """The bytes of all files that are here."""
+        return sum(volume.size for volume in self.volumes.values())
 
-    def extent(self, digest: Digest) -> Extent | None:
-        """Where in the file some content lies, for who reads it with `fileno` directly."""
-        return self._extents.get(digest)
+    @property
+    def missing_volumes(self) -> tuple[int, ...]:
+        """The volumes that are not here."""
+        return tuple(n for n in range(1, self.volume_count + 1) if n not in self.volumes)
 
-    def fileno(self) -> int:
-        """The descriptor of the open file; it must not be moved or closed."""
-        return self._fd
+    def check_whole(self) -> None:
+        """See that all volumes are here.
+
+        Raises:
+            IncompleteBundleError: Some are not.
+        """
+        missing = self.missing_volumes
+        if missing:
+            several = len(missing) > 1
+            raise IncompleteBundleError(
+                f"{self.name}: volume{'s' if several else ''} {numbers_text(missing)} of "
+                f"{self.volume_count} {'are' if several else 'is'} missing",
+                missing=[f"volume {number}" for number in missing],
+                hint="name all volumes, or the folder or folders that hold them",
+            )
+
+    def parts(self, digest: Digest) -> tuple[Part, ...]:
+        """Where some content lies: the files with the extents, in order; none where it is not here.
+
+        A manifest lies in every volume; the first one is given.
+        """
+        parts = self._parts.get(digest, ())
+        return tuple(parts[:1] if digest in self.documents else parts)
+
+    def length(self, digest: Digest) -> int | None:
+        """The bytes of some content that is here as a whole; None where it is not."""
+        parts = self.parts(digest)
+        if not parts:
+            return None
+        first, last = parts[0][1], parts[-1][1]
+        if first.start is None:
+            return first.length
+        assert last.start is not None, "one piece, all pieces"
+        low, high = self._homes[digest]
+        return last.start + last.length if len(parts) == high - low + 1 else None
 
     def resolve(self, reference: str, /) -> Descriptor | None:
         """Find what a full name or a digest names; None when there is no such manifest."""
@@ -157,22 +204,22 @@ class BundleReader:
         return self.documents[descriptor.digest]
 
     def has_blob(self, descriptor: Descriptor, /) -> bool:
-        """Whether the blob lies in this file."""
-        return descriptor.digest in self._extents
+        """Whether all of the blob lies in the files that are here."""
+        return self.length(descriptor.digest) is not None
 
     @contextmanager
     def open(self, descriptor: Descriptor, /, *, offset: int = 0) -> Iterator[Chunks]:
         """Read a blob from an offset on, in chunks of at most `CHUNK_SIZE` bytes.
 
         Raises:
-            ContentNotFoundError: There is no such blob.
-            IncompleteBundleError: The file ends before the blob does.
+            ContentNotFoundError: There is no such blob, or some of it is in a volume that is not
+                here.
+            IncompleteBundleError: A file ends before the blob does.
             StorageError: The medium could not be read.
         """
-        extent = self._extents.get(descriptor.digest)
-        if extent is None:
+        if self.length(descriptor.digest) is None:
             raise self._lacks(str(descriptor.digest))
-        yield self._chunks(extent, offset)
+        yield self._chunks(descriptor.digest, offset)
 
     def read_blob(self, digest: Digest) -> bytes:
         """Read a small blob, such as a config, and verify it.
@@ -182,50 +229,30 @@ class BundleReader:
             BundleFormatError: It is too large to be read into memory.
             DigestMismatchError: It does not have its digest.
         """
-        extent = self._extents.get(digest)
-        if extent is None:
+        length = self.length(digest)
+        if length is None:
             raise self._lacks(str(digest))
-        if extent.length > MAX_CONFIG_SIZE:
+        if length > MAX_CONFIG_SIZE:
             raise BundleFormatError(
-                f"{digest} has {extent.length} bytes; more than {MAX_CONFIG_SIZE} are not read"
+                f"{digest} has {length} bytes; more than {MAX_CONFIG_SIZE} are not read"
                 " into memory",
                 origin="bundle",
             )
-        data = b"".join(self._chunks(extent, 0))
-        verifier = Verifier(digest, extent.length, origin="bundle")
+        data = b"".join(self._chunks(digest, 0))
+        verifier = Verifier(digest, length, origin="bundle")
         verifier.update(data)
         verifier.finish()
         return data
 
     def read_config(self, digest: Digest) -> bytes | None:
-        """Read a config; None where the bundle leaves it out or it is too large to be one."""
-        extent = self._extents.get(digest)
-        if extent is None or extent.length > MAX_CONFIG_SIZE:
-            return None
-        return self.read_blob(digest)
-
-    def check_seal(self) -> None:
-        """See that the file has its planned size and ends with its seal.
-
-        Raises:
-            IncompleteBundleError: It is cut short or was never finished.
-            BundleFormatError: The seal is another one, or something lies behind it.
-        """
-        missing = self.layout.size - self.size
-        if missing > 0:
-            raise cut_short(self.name, missing, self.layout.size)
-        if missing < 0:
-            raise behind_the_end(self.name, -missing)
-        tail = self.layout.tail()
-        start = self.layout.placement.seal
-        with storage_errors(self.name):
-            actual = b"".join(_pieces(self._fd, start, len(tail)))
-        if actual != tail:
-            refuse_tail(actual, name=self.name)
+        """Read a config; None where it is not here or is too large to be one."""
+        length = self.length(digest)
+        return None if length is None or length > MAX_CONFIG_SIZE else self.read_blob(digest)
 
     def close(self) -> None:
-        """Close the file."""
-        self._stream.close()
+        """Close the files."""
+        for volume in self.volumes.values():
+            volume.close()
 
     def __enter__(self) -> Self:
         return self
@@ -238,69 +265,47 @@ class BundleReader:
     ) -> None:
         self.close()
 
-    def _chunks(self, extent: Extent, offset: int) -> Iterator[bytes]:
-        at = extent.offset + offset
-        pieces = _pieces(self._fd, at, extent.end - at)
-        while True:
-            with storage_errors(self.name):
-                chunk = next(pieces, None)
-            if chunk is None:
-                break
-            at += len(chunk)
-            yield chunk
-        if at < extent.end:
-            raise IncompleteBundleError(
-                f"{self.name} ends {extent.end - at} bytes before {extent.digest} does",
-                missing=(str(extent.digest),),
-                hint="copy the bundle again from where it is whole",
-            )
+    def _check_pieces(self) -> None:
+        """See that pieces follow each other as far as they are here, and end where blobs do.
+
+        Raises:
+            BundleFormatError: Some do not.
+        """
+        sizes = dict(self.catalog.blobs)
+        for digest, parts in self._parts.items():
+            if parts[0][1].start is None:
+                continue
+            first, last = self._homes[digest]
+            before: int | None = None
+            for number in range(first, last + 1):
+                extent = next((e for v, e in parts if v.layout.placement.volume == number), None)
+                if extent is None or extent.start is None:
+                    before = None
+                    continue
+                end = extent.start + extent.length
+                wanted = 0 if number == first else before
+                is_right = wanted is None or extent.start == wanted
+                if not is_right or (end == sizes[digest]) != (number == last):
+                    raise BundleFormatError(
+                        f"{self.name}: the pieces of {digest} do not follow each other",
+                        hint="the volumes are not of one export: make or copy the bundle again",
+                        origin="bundle",
+                    )
+                before = end
+
+    def _chunks(self, digest: Digest, offset: int) -> Iterator[bytes]:
+        for volume, extent in self.parts(digest):
+            start = extent.start or 0
+            if offset < start + extent.length:
+                yield from volume.chunks(extent, max(0, offset - start))
 
     def _lacks(self, what: str) -> ContentNotFoundError:
-        return ContentNotFoundError(f"{self.name} does not hold {what[:300]}", origin="bundle")
+        missing = self.missing_volumes
+        why = f": volume {numbers_text(missing)} is not here" if missing else ""
+        return ContentNotFoundError(f"{self.name} does not hold {what[:300]}{why}", origin="bundle")
 
 
-def cut_short(name: str, missing: int, planned: int) -> IncompleteBundleError:
-    """The error for a file that ends too early."""
-    return IncompleteBundleError(
-        f"{name} is cut short: {missing} of its {planned} bytes are missing",
-        missing=("seal",),
-        hint="copy it again from where it is whole, or run the export again",
-    )
-
-
-def behind_the_end(name: str, size: int | None = None) -> BundleFormatError:
-    """The error for a file that goes on where it should end."""
-    return BundleFormatError(
-        f"{name}: {size or 'more'} bytes lie behind its end", hint=DAMAGED, origin="bundle"
-    )
-
-
-def refuse_tail(actual: bytes, *, name: str) -> NoReturn:
-    """Say why the end of a file is not the seal that belongs there.
-
-    Raises:
-        IncompleteBundleError: There is no seal: nobody finished the file.
-        BundleFormatError: The seal is damaged, or belongs to another file.
-    """
-    if not any(actual[: members.BLOCK]):
-        raise IncompleteBundleError(
-            f"{name} has no seal: it was never finished",
-            missing=("seal",),
-            hint=UNFINISHED,
-        )
-    with of_bundle():
-        header = members.parse_header(actual[: members.BLOCK])
-        if header is not None:
-            Seal.parse(actual[members.BLOCK : members.BLOCK + header.size])
-    raise BundleFormatError(
-        f"{name}: the seal is not the one that the catalog stands for",
-        hint=DAMAGED,
-        origin="bundle",
-    )
-
-
-def _pieces(fd: int, offset: int, size: int) -> Iterator[bytes]:
-    while size > 0 and (piece := read_at(fd, min(size, CHUNK_SIZE), offset)):
-        offset += len(piece)
-        size -= len(piece)
-        yield piece
+def numbers_text(numbers: Sequence[int]) -> str:
+    """Numbers for people, the first ten."""
+    shown = ", ".join(map(str, numbers[:10]))
+    return shown if len(numbers) <= 10 else f"{shown} and {len(numbers) - 10} more"

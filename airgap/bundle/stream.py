@@ -8,10 +8,10 @@ from typing import BinaryIO
 
 from airgap.bundle.front import Front, Tape, read_front, take_header, take_padding
 from airgap.bundle.placement import Extent
-from airgap.bundle.reader import behind_the_end, refuse_tail
+from airgap.bundle.volume_file import behind_the_end, refuse_tail
 from airgap.content.storage import storage_error
 from airgap.content.store import CHUNK_SIZE, Chunks
-from airgap.errors import StorageError, UnavailableError
+from airgap.errors import IncompleteBundleError, StorageError, UnavailableError
 from airgap.oci.digest import Digest
 from airgap.oci.layout import blob_path
 from airgap.run import Run
@@ -67,6 +67,20 @@ class BundleStream:
         if self._front is None:
             self._front = read_front(self._tape)
         return self._front
+
+    def check_alone(self) -> None:
+        """See that this is a whole bundle and no volume of several.
+
+        Raises:
+            IncompleteBundleError: It is one of several.
+        """
+        placement = self.front().layout.placement
+        if placement.volumes > 1:
+            raise IncompleteBundleError(
+                f"{self.name} is volume {placement.volume} of {placement.volumes}",
+                missing=("the other volumes",),
+                hint="name the volumes, or the folder that holds them: a pipe brings only one",
+            )
 
     def blobs(self) -> Iterator[StreamedBlob]:
         """Every blob, in the order of the file: the configs, then the layers.

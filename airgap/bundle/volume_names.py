@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from airgap.bundle.partial import SUFFIX, followed
+from airgap.bundle.partial import SUFFIX, folder_error, followed
 from airgap.content.storage import storage_errors
 
 _ENDING = ".tar"
@@ -59,6 +59,8 @@ def beside(target: Path, ending: str) -> Path:
 
 
 def _parts(target: Path) -> tuple[str, str]:
+    if not target.name:  # `.` and `/`
+        raise folder_error(target)
     if target.name.endswith(_ENDING) and target.name != _ENDING:
         return target.name.removesuffix(_ENDING), _ENDING
     return target.name, _ENDING

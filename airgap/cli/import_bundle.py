@@ -31,7 +31,7 @@ COMMAND = "import bundle"
 class ImportFlags(NetworkFlags):
     """The options of the command."""
 
-    bundle: Path
+    bundle: tuple[Path, ...]
     to: str
     keep_host: bool
     only: tuple[str, ...]
@@ -45,7 +45,7 @@ class ImportFlags(NetworkFlags):
 
 
 @click.command("bundle")
-@click.argument("bundle", type=BUNDLE)
+@click.argument("bundle", type=BUNDLE, nargs=-1, required=True)
 @click.option(
     "--to", required=True, metavar="HOST[:PORT][/PREFIX]", help="The registry, and a path in it."
 )
@@ -81,13 +81,15 @@ class ImportFlags(NetworkFlags):
 def import_bundle(invocation: Invocation, **flags: Unpack[ImportFlags]) -> None:
     """Push what BUNDLE carries to a registry; - reads it from standard input.
 
+    BUNDLE is a file, all volumes in any order, or the folder or folders that hold them.
+
     docker.io/library/nginx:1.27 becomes HOST/PREFIX/library/nginx:1.27. What is there already is
     not sent again: run the same command again after an interruption.
     """
     session = Session(invocation, flags, command=COMMAND)
     to = Destination.parse(flags["to"])
     options = _options(flags, session.settings.jobs)
-    bundle = _standard_input() if str(flags["bundle"]) == "-" else flags["bundle"]
+    bundle = _bundle(flags["bundle"])
     with session.run() as run, session.client(run) as client:
         result = run_import(bundle, to, client=client, options=options, run=run)
         session.show_result(result, lambda: import_lines(result, to=to, is_dry=flags["dry_run"]))
@@ -108,6 +110,17 @@ def _options(flags: ImportFlags, jobs: int) -> ImportOptions:
         keep_going=flags["keep_going"],
         dry_run=flags["dry_run"],
     )
+
+
+def _bundle(paths: tuple[Path, ...]) -> tuple[Path, ...] | BinaryIO:
+    if not any(str(path) == "-" for path in paths):
+        return paths
+    if len(paths) > 1:
+        raise SettingsError(
+            "standard input is one bundle, and nothing can be named beside it",
+            hint="name files, or only -",
+        )
+    return _standard_input()
 
 
 def _standard_input() -> BinaryIO:

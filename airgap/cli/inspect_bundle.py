@@ -9,7 +9,7 @@ from typing import Unpack
 
 import click
 
-from airgap.bundle.reader import open_bundle
+from airgap.bundle.reader import numbers_text, open_bundle
 from airgap.bundle.summary import (
     BundleSummary,
     ImageSummary,
@@ -22,10 +22,19 @@ from airgap.cli.omissions import omission_text
 from airgap.cli.options import FILE, OutputFlags, output_options
 from airgap.cli.session import Session
 from airgap.cli.values import as_seekable
-from airgap.cli.visible import count_text, size_text
+from airgap.cli.visible import count_text, cut, size_text
 from airgap.oci import mediatype
 
 COMMAND = "inspect bundle"
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeSummary:
+    """A file of a bundle: its number, where it is, and its bytes."""
+
+    volume: int
+    path: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,28 +44,38 @@ class InspectResult:
     path: str
     size: int
     summary: BundleSummary
+    volume_count: int = 1
+    volumes: tuple[VolumeSummary, ...] = ()
+    missing_volumes: tuple[int, ...] = ()
 
 
 class InspectFlags(OutputFlags):
     """The options of the command."""
 
-    bundle: Path
+    bundle: tuple[Path, ...]
 
 
 @click.command("bundle")
-@click.argument("bundle", type=FILE)
+@click.argument("bundle", type=FILE, nargs=-1, required=True)
 @output_options
 @click.pass_obj
 def inspect_bundle(invocation: Invocation, **flags: Unpack[InspectFlags]) -> None:
     """List what BUNDLE carries: images, platforms, what refers to them, and what is left out.
 
-    Only the front of the file is read. `airgap verify bundle` checks all of it.
+    BUNDLE is a file, some or all of its volumes, or folders that hold them. Only the front of each
+    file is read. `airgap verify bundle` checks all of it.
     """
     session = Session(invocation, flags, command=COMMAND)
-    path = as_seekable(flags["bundle"])
-    with session.run(), open_bundle(path) as reader:
+    paths = [as_seekable(path) for path in flags["bundle"]]
+    with session.run(), open_bundle(paths, must_be_whole=False) as reader:
         summary = summarize(reader.catalog, reader.documents, reader.read_config)
-        result = InspectResult(reader.name, reader.size, summary)
+        volumes = tuple(
+            VolumeSummary(number, volume.name, volume.size)
+            for number, volume in sorted(reader.volumes.items())
+        )
+        result = InspectResult(
+            reader.name, reader.size, summary, reader.volume_count, volumes, reader.missing_volumes
+        )
         session.show_result(result, lambda: result_lines(result))
 
 
@@ -66,6 +85,13 @@ def result_lines(result: InspectResult) -> Iterator[str]:
     images, blobs = count_text(len(summary.images), "image"), count_text(summary.blobs, "blob")
     manifests = count_text(summary.manifests, "manifest")
     yield f"{path}: {size_text(size)}; {images}, {manifests}, {blobs}"
+    if result.volume_count > 1:
+        here = f"{len(result.volumes):,} of {result.volume_count:,} volumes are here"
+        missing = f"; missing: {numbers_text(result.missing_volumes)}"
+        yield here + (missing if result.missing_volumes else "")
+        yield from cut(
+            f"  volume {row.volume}: {row.path}  {size_text(row.size)}" for row in result.volumes
+        )
     yield f"bundle id: {summary.bundle_id}"
     if summary.saved_size > 0:
         yield f"sharing saves {size_text(summary.saved_size)}"

@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 from aiohttp import web
 
 from airgap.bundle.depot import BundleDepot
+from airgap.bundle.discovery import discover
 from airgap.bundle.opened import BundleState
 from airgap.bundle.reader import open_bundle
 from airgap.cli.serving_options import TLS_FOLDER, ServingOptions
@@ -227,7 +228,10 @@ class Serving:
     def _open_bundles(self, paths: tuple[Path, ...]) -> BundleDepot:
         naming = import_names(keep_host=self.options.keep_host)
         with ExitStack() as opening:
-            readers = [opening.enter_context(open_bundle(path)) for path in paths]
+            readers = [
+                opening.enter_context(open_bundle(list(found.files.values())))
+                for found in discover(paths)
+            ]
             self._served = _Served(
                 served_arrival(reader, keep_host=self.options.keep_host) for reader in readers
             )

@@ -11,12 +11,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from airgap.bundle.front import Front, Tape, read_front
-from airgap.bundle.reader import behind_the_end, cut_short, refuse_tail
+from airgap.bundle.volume_file import behind_the_end, cut_short, refuse_tail
 from airgap.content.arrival import Admission, ArrivalOptions, ArrivedImage, RemoteFile
 from airgap.content.arrival import Arrival as ArrivalValue
 from airgap.content.depot import Depot
 from airgap.content.store import CHUNK_SIZE, Chunks
-from airgap.errors import ContentNotFoundError, StorageFullError, UnauthorizedError
+from airgap.errors import (
+    ContentNotFoundError,
+    IncompleteBundleError,
+    StorageFullError,
+    UnauthorizedError,
+)
 from airgap.oci.descriptor import Descriptor
 from airgap.run import Run
 from airgap.run.events import PhaseFinished, PhaseStarted
@@ -50,6 +55,12 @@ class ArrivingBundle:
         self._offset = 0
         self.front: Front = read_front(Tape(self._read, name=file.name))
         layout = self.front.layout
+        if layout.placement.volumes > 1:
+            raise IncompleteBundleError(
+                f"{file.name} is volume {layout.placement.volume} of {layout.placement.volumes}",
+                missing=("the other volumes",),
+                hint="bring volumes with `airgap import bundle`: the page takes one file",
+            )
         if file.size < layout.size:
             raise cut_short(file.name, layout.size - file.size, layout.size)
         if file.size > layout.size:

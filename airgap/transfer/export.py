@@ -191,8 +191,9 @@ class _Export:
     def _only_unprotected(self, path: Path) -> ExportResult | None:
         """Go on where an earlier run wrote the bundle and did not get to what lies beside it."""
         options = self._options
-        names = [path, volume_path(path, 1)]
-        if options.protect.is_empty or options.overwrite or not any(n.exists() for n in names):
+        if options.protect.is_empty or options.overwrite:
+            return None
+        if not any(name.exists() for name in (path, volume_path(path, 1))):
             return None
         selection = self.select()
         volumes = self.lay_out(selection)

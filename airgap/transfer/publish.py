@@ -6,7 +6,7 @@ Nothing here ever talks to a source registry.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -56,7 +56,7 @@ class ImportOptions:
 
 
 def import_bundle(
-    bundle: Path | BinaryIO,
+    bundle: Path | Sequence[Path] | BinaryIO,
     to: Destination,
     *,
     client: Client,
@@ -66,7 +66,8 @@ def import_bundle(
     """Put what a bundle carries into a registry. May be repeated: only what is missing is sent.
 
     Args:
-        bundle: The file, or a stream that gives its bytes once.
+        bundle: The file, its volumes or the folders that hold them, or a stream that gives its
+            bytes once.
         to: The registry, and the path below which repositories go.
         client: Talks to the registry.
         options: What is imported.
@@ -80,8 +81,8 @@ def import_bundle(
     """
     options, run = options or ImportOptions(), run or Run()
     work = _Import(to, client, options, run)
-    if isinstance(bundle, Path):
-        with open_bundle(bundle) as reader:
+    if isinstance(bundle, Path | Sequence):
+        with open_bundle(bundle, expected=options.expect) as reader:
             return work.from_file(reader)
     return work.from_pipe(BundleStream(bundle, run=run))
 
@@ -103,6 +104,7 @@ class _Import:
 
     def from_pipe(self, stream: BundleStream) -> ImportResult:
         front = stream.front()
+        stream.check_alone()
         publisher = self._publisher(front.catalog, front.documents)
         publisher.check_tags()
         self._begin(publisher)

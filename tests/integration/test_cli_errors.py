@@ -114,11 +114,11 @@ def test_a_file_that_is_no_bundle_is_refused(
 
 
 @pytest.mark.parametrize("command", ["inspect", "verify", "import"])
-def test_a_missing_bundle_and_a_folder_are_refused(command: str, tmp_path: Path) -> None:
-    """A path that is not there is 10, a folder is 22."""
+def test_a_missing_bundle_and_an_empty_folder_are_refused(command: str, tmp_path: Path) -> None:
+    """A path that is not there is 10, and so is a folder without a bundle."""
     to = ["--to", "127.0.0.1:9"] if command == "import" else []
     assert_refused(airgap(command, "bundle", tmp_path / "no.tar", *to), 10, "content-not-found")
-    assert_refused(airgap(command, "bundle", tmp_path, *to), 22, "bundle-format", "is a folder")
+    assert_refused(airgap(command, "bundle", tmp_path, *to), 10, "content-not-found", "no bundle")
 
 
 def test_an_output_that_exists_or_is_a_folder_is_refused(tmp_path: Path) -> None:

@@ -198,7 +198,7 @@ def test_an_unknown_name_is_named_or_left_out(team, outside, tmp_path):
 def damage(path, content):
     """Flip a bit in a blob of a bundle."""
     with open_bundle(path) as reader:
-        offset = reader.extent(content.blobs[1].descriptor.digest).offset
+        offset = reader.parts(content.blobs[1].descriptor.digest)[0][1].offset
     data = bytearray(path.read_bytes())
     data[offset + 5] ^= 1
     path.write_bytes(data)

@@ -106,9 +106,10 @@ def test_a_missing_file_is_not_found(tmp_path: Path) -> None:
         open_bundle(tmp_path / "none.tar")
 
 
-def test_a_folder_is_refused(tmp_path: Path) -> None:
-    """A folder is no bundle, and the hint says what one is."""
-    with pytest.raises(BundleFormatError, match="is a folder") as caught:
+def test_a_folder_without_a_bundle_is_refused(tmp_path: Path) -> None:
+    """There is nothing to open in it, and the hint says what to name."""
+    (tmp_path / "notes.txt").write_text("nothing")
+    with pytest.raises(ContentNotFoundError, match="no bundle in it") as caught:
         open_bundle(tmp_path)
     assert caught.value.hint
 

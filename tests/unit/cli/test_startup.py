@@ -59,7 +59,7 @@ def test_commands_without_a_network_load_no_network_code(command: str) -> None:
     """Inspecting and verifying a bundle need neither urllib3 nor TLS nor bars."""
     code, _, modules = loaded(command, "bundle", "/nowhere/there/is/none.tar")
     assert code == 10
-    assert "airgap.bundle.reader" in modules
+    assert "airgap.bundle.volume_file" in modules
     assert {name.partition(".")[0] for name in modules}.isdisjoint(HEAVY)
 
 

@@ -1,0 +1,176 @@
+"""Which bundles there are among files and folders, by what each file says of itself.
+
+Only the beginning of a file is read, and nothing is believed for good: whoever reads the bundle
+checks it. Names do not matter, nor does order.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from airgap.bundle import members
+from airgap.bundle.catalog import MAX_SIZE
+from airgap.bundle.foreign import refuse_beginning
+from airgap.bundle.layout import PLACEMENT_FILE
+from airgap.bundle.partial import SUFFIX
+from airgap.bundle.placement import Placement
+from airgap.bundle.volume_file import open_file
+from airgap.content.storage import storage_errors
+from airgap.errors import AirgapError, BundleFormatError, ConflictError, ContentNotFoundError
+from airgap.oci.digest import Digest
+from airgap.oci.layout import LAYOUT_FILE
+
+_BEGINNING = LAYOUT_FILE.encode() + b"\0"
+_MAX_MEMBERS = 8
+"""The placement is the fifth member."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundBundle:
+    """A bundle of which some files are here.
+
+    Attributes:
+        id: The bundle id that its files name.
+        volumes: How many volumes it has; 1 for a bundle of one file.
+        files: Where each volume is that is here, by its number.
+        doubles: Further files with volumes that are here already.
+    """
+
+    id: Digest
+    volumes: int
+    files: Mapping[int, Path]
+    doubles: tuple[Path, ...] = ()
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """The volumes that are not here."""
+        return tuple(n for n in range(1, self.volumes + 1) if n not in self.files)
+
+
+@dataclass(slots=True)
+class _Group:
+    files: dict[int, Path] = field(default_factory=dict[int, Path])
+    doubles: list[Path] = field(default_factory=list[Path])
+
+
+def discover(paths: Sequence[Path]) -> tuple[FoundBundle, ...]:
+    """Find the bundles among files, and in folders.
+
+    A file that is named must be one; in a folder, what is none or was not finished is passed over.
+
+    Raises:
+        ContentNotFoundError: A path is not there, or there is no bundle at all.
+        BundleFormatError: A file that was named is no bundle.
+        StorageError: A file or folder cannot be read.
+    """
+    groups: dict[tuple[Digest, int], _Group] = {}
+    for path, is_named in candidates(paths).items():
+        try:
+            placement = read_placement(path)
+        except AirgapError:
+            if is_named:
+                raise
+            continue
+        group = groups.setdefault((placement.bundle, placement.volumes), _Group())
+        if placement.volume in group.files:
+            group.doubles.append(path)
+        else:
+            group.files[placement.volume] = path
+    if not groups:
+        raise ContentNotFoundError(
+            f"{', '.join(map(str, paths))}: there is no bundle in it",
+            hint="name the files of the bundle, or the folder that holds them",
+            origin="local",
+        )
+    return tuple(
+        FoundBundle(bundle, volumes, dict(sorted(group.files.items())), tuple(group.doubles))
+        for (bundle, volumes), group in groups.items()
+    )
+
+
+def choose(found: Sequence[FoundBundle], expected: Digest | None = None) -> FoundBundle:
+    """The one bundle that is meant.
+
+    Args:
+        found: Those that there are.
+        expected: The id that it must have, if that is known.
+
+    Raises:
+        ConflictError: There are several.
+    """
+    meant = [bundle for bundle in found if bundle.id == expected] or list(found)
+    if len(meant) > 1:
+        each = "; ".join(
+            f"{bundle.id.short} in {', '.join(path.name for path in bundle.files.values())}"
+            for bundle in meant[:5]
+        )
+        raise ConflictError(
+            f"these are files of {len(meant)} bundles: {each}",
+            hint="--expect ID takes one of them; or name its files",
+            origin="bundle",
+        )
+    return meant[0]
+
+
+def candidates(paths: Sequence[Path]) -> dict[Path, bool]:
+    """The files, each once, and whether they were named and not found in a folder.
+
+    Raises:
+        StorageError: A folder cannot be read.
+    """
+    found: dict[Path, bool] = {}
+    seen: set[Path] = set()
+    for path in paths:
+        is_folder = path.is_dir()
+        for file in _in_folder(path) if is_folder else (path,):
+            real = file.resolve()
+            if real not in seen:
+                seen.add(real)
+                found[file] = not is_folder
+    return found
+
+
+def read_placement(path: Path) -> Placement:
+    """What a file says where its content lies, and which volume of which bundle it is.
+
+    Raises:
+        ContentNotFoundError: There is no such file.
+        BundleFormatError: It is no bundle, or damaged in its front.
+        StorageError: It cannot be read.
+    """
+    with open_file(path) as stream, storage_errors(path):
+        size = os.lseek(stream.fileno(), 0, os.SEEK_END)
+        stream.seek(0)
+        for number in range(_MAX_MEMBERS):
+            block = stream.read(members.BLOCK)
+            if number == 0:
+                refuse_beginning(block, name=str(path))
+            header = members.parse_header(block)
+            if header is None or header.size > min(2 * MAX_SIZE + members.BLOCK, size):
+                break
+            if header.name == PLACEMENT_FILE:
+                return Placement.parse(stream.read(header.size))
+            stream.seek(members.padded(header.size), os.SEEK_CUR)
+    raise BundleFormatError(
+        f"{path} is not a bundle: it has no placement",
+        hint="a bundle is what `airgap export` writes",
+        origin="bundle",
+    )
+
+
+def _in_folder(folder: Path) -> Iterator[Path]:
+    with storage_errors(folder):
+        for path in sorted(folder.iterdir()):
+            if path.is_file() and not path.name.endswith(SUFFIX) and _begins_as_bundle(path):
+                yield path
+
+
+def _begins_as_bundle(path: Path) -> bool:
+    try:
+        with path.open("rb", buffering=0) as file:
+            return file.read(len(_BEGINNING)) == _BEGINNING
+    except OSError:  # what cannot be read is not known to be one
+        return False

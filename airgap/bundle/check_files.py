@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from airgap.bundle.discovery import read_placement
+from airgap.bundle.discovery import candidates, read_placement
 from airgap.bundle.finding import Finding
 from airgap.bundle.partial import SUFFIX
 from airgap.bundle.survey import Survey, survey_file
@@ -19,12 +19,10 @@ from airgap.content.posix import raise_open_files
 from airgap.content.storage import storage_errors
 from airgap.errors import AirgapError, ContentNotFoundError, StorageError
 from airgap.oci.digest import Digest
-from airgap.oci.layout import LAYOUT_FILE
 
 _ENDINGS = (".tar", f".tar{SUFFIX}")
 _MANY = 500
 """Systems let a process open about twice as many files before it asks for more."""
-_BEGINNING = LAYOUT_FILE.encode() + b"\0"
 
 
 @dataclass(slots=True)
@@ -64,11 +62,11 @@ def open_files(
     """
     files: list[OpenFile] = []
     aside: list[Path] = []
-    wanted = _candidates(paths)
+    wanted = candidates(paths, endings=_ENDINGS)
     if len(wanted) > _MANY:
         raise_open_files()
     sound: dict[Digest, Survey] = {}
-    for path, is_found in wanted.items():
+    for path, is_named in wanted.items():
         if read_back:
             drop_cache_file(path)
         stream = stack.enter_context(open_file(path))
@@ -76,7 +74,7 @@ def open_files(
         if found.error is None and found.catalog is not None:
             # what all volumes of a bundle carry is in memory once, however many there are
             found.adopt(sound.setdefault(found.catalog.id, found))
-        if is_found and not _is_bundle(found):
+        if not is_named and not _is_bundle(found):
             stream.close()
             aside.append(path)
         else:
@@ -99,7 +97,7 @@ def glance(paths: Sequence[Path]) -> list[tuple[Path, Survey]]:
         BundleFormatError: It is something that has no offsets.
     """
     found: list[tuple[Path, Survey]] = []
-    for path in _candidates(paths):
+    for path in candidates(paths, endings=_ENDINGS):
         try:
             survey = Survey(placement=read_placement(path))
         except AirgapError:
@@ -129,35 +127,6 @@ def _survey(path: Path, stream: BinaryIO) -> tuple[Survey, int]:
         return survey_file(stream, name=str(path), size=size), size
     except StorageError as error:
         return Survey(error=Finding.of(error)), size
-
-
-def _candidates(paths: Sequence[Path]) -> dict[Path, bool]:
-    """The files, each once, and whether they were found in a folder and not named."""
-    found: dict[Path, bool] = {}
-    seen: set[Path] = set()
-    for path in paths:
-        is_folder = path.is_dir()
-        for file in _in_folder(path) if is_folder else (path,):
-            real = file.resolve()
-            if real not in seen:
-                seen.add(real)
-                found[file] = is_folder
-    return found
-
-
-def _in_folder(folder: Path) -> Iterator[Path]:
-    with storage_errors(folder):
-        for path in sorted(folder.iterdir()):
-            if path.is_file() and (path.name.endswith(_ENDINGS) or _begins_as_bundle(path)):
-                yield path
-
-
-def _begins_as_bundle(path: Path) -> bool:
-    try:
-        with path.open("rb", buffering=0) as file:
-            return file.read(len(_BEGINNING)) == _BEGINNING
-    except OSError:  # it has no ending of ours, and cannot be read
-        return False
 
 
 def _is_bundle(found: Survey) -> bool:

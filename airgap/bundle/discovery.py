@@ -115,8 +115,12 @@ def choose(found: Sequence[FoundBundle], expected: Digest | None = None) -> Foun
     return meant[0]
 
 
-def candidates(paths: Sequence[Path]) -> dict[Path, bool]:
+def candidates(paths: Sequence[Path], *, endings: tuple[str, ...] = ()) -> dict[Path, bool]:
     """The files, each once, and whether they were named and not found in a folder.
+
+    Args:
+        paths: Files and folders.
+        endings: Which files of folders are taken however damaged they are, by their names.
 
     Raises:
         StorageError: A folder cannot be read.
@@ -125,7 +129,7 @@ def candidates(paths: Sequence[Path]) -> dict[Path, bool]:
     seen: set[Path] = set()
     for path in paths:
         is_folder = path.is_dir()
-        for file in _in_folder(path) if is_folder else (path,):
+        for file in _in_folder(path, endings) if is_folder else (path,):
             real = file.resolve()
             if real not in seen:
                 seen.add(real)
@@ -161,10 +165,13 @@ def read_placement(path: Path) -> Placement:
     )
 
 
-def _in_folder(folder: Path) -> Iterator[Path]:
+def _in_folder(folder: Path, endings: tuple[str, ...]) -> Iterator[Path]:
     with storage_errors(folder):
         for path in sorted(folder.iterdir()):
-            if path.is_file() and not path.name.endswith(SUFFIX) and _begins_as_bundle(path):
+            is_taken = path.name.endswith(endings) or (
+                not path.name.endswith(SUFFIX) and _begins_as_bundle(path)
+            )
+            if path.is_file() and is_taken:
                 yield path
 
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from airgap.transfer.export import ExportOptions, export_images, plan_export
     from airgap.transfer.outcome import ExportPlan, ExportResult, ImportResult
     from airgap.transfer.publish import ImportOptions, import_bundle
+    from airgap.transfer.repair import RepairOptions, RepairResult, repair_bundle
 
 __all__ = [
     "AirgapError",
@@ -59,6 +60,8 @@ __all__ = [
     "ImportResult",
     "Platform",
     "Reference",
+    "RepairOptions",
+    "RepairResult",
     "Reporter",
     "Run",
     "__version__",
@@ -67,6 +70,7 @@ __all__ = [
     "import_bundle",
     "open_bundle",
     "plan_export",
+    "repair_bundle",
 ]
 
 _HOMES = {
@@ -84,6 +88,7 @@ _HOMES = {
     "airgap.transfer.export": ("ExportOptions", "export_images", "plan_export"),
     "airgap.transfer.outcome": ("ExportPlan", "ExportResult", "ImportResult"),
     "airgap.transfer.publish": ("ImportOptions", "import_bundle"),
+    "airgap.transfer.repair": ("RepairOptions", "RepairResult", "repair_bundle"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

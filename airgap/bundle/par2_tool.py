@@ -10,7 +10,6 @@ import signal
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 from airgap.content.storage import storage_errors
@@ -57,6 +56,8 @@ def find_tool() -> Path:
     Raises:
         SettingsError: There is none.
     """
+    from importlib import metadata  # loads much, and only here is it needed
+
     try:
         files = metadata.files(_DISTRIBUTION) or []
     except metadata.PackageNotFoundError:

@@ -47,6 +47,16 @@ verify = LazyGroup(
     },
 )
 
+repair = LazyGroup(
+    "repair",
+    help="Rebuild what is damaged or lost of a bundle.",
+    lazy={
+        "bundle": LazyCommand(
+            "airgap.cli.repair_bundle", "repair_bundle", "Rebuild from parity or other copies."
+        ),
+    },
+)
+
 user = LazyGroup(
     "user",
     help="Say who may sign in to the registry that airgap serves.",
@@ -92,6 +102,6 @@ airgap = LazyGroup(
         ),
     },
 )
-for group in (export, import_, inspect, verify, user, access, delete):
+for group in (export, import_, inspect, verify, repair, user, access, delete):
     airgap.add_command(group)
 click.version_option(__version__, prog_name="airgap", message="%(prog)s %(version)s")(airgap)

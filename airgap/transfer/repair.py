@@ -1,0 +1,303 @@
+"""Repairing a bundle: from parity, and from other copies; nothing good is ever given up for it.
+
+A volume is rebuilt as a new file, which is checked as a whole before it takes the place of the
+damaged one. What cannot be repaired stays as it is.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from airgap.bundle.catalog import Catalog
+from airgap.bundle.check import check_bundle
+from airgap.bundle.finding import CheckReport
+from airgap.bundle.layout import Layout, plan_layout
+from airgap.bundle.lost import lost_share
+from airgap.bundle.par2 import ParitySet, find_parity
+from airgap.bundle.par2_repair import repair_with_parity
+from airgap.bundle.placement import Extent, Placement
+from airgap.bundle.rebuild import Copy, Rebuilder
+from airgap.bundle.survey import Survey, survey_file
+from airgap.bundle.volume_names import volume_path
+from airgap.content.atomic import move_file
+from airgap.content.storage import storage_errors
+from airgap.errors import AirgapError, CancelledError, IncompleteBundleError
+from airgap.oci.digest import Digest
+from airgap.oci.manifest import Document
+from airgap.run import Run
+from airgap.wording import count_text
+
+_WORK = ".airgap-repair-"
+_OF_THE_SET = frozenset({"missing-volume", "other-bundle"})
+"""Findings that say nothing against the file that they name."""
+
+
+CopyOpener = Callable[[Catalog, Mapping[Digest, Document]], Sequence[Copy]]
+"""Opens other places, given what the bundle carries."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepairOptions:
+    """How a bundle is repaired.
+
+    Attributes:
+        output: A folder for what is rebuilt, where the medium has no room; None puts it in place
+            of what is damaged.
+        memory: About how many bytes the parity tool may use; None leaves it to the tool.
+        jobs: How much goes on at once.
+    """
+
+    output: Path | None = None
+    memory: int | None = None
+    jobs: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class RepairedFile:
+    """A file that was rebuilt.
+
+    Attributes:
+        path: Where it is.
+        method: What it was rebuilt from.
+        taken: How many of its blobs came from other copies.
+        places: Which copies these were.
+    """
+
+    path: str
+    method: Literal["parity", "copies"]
+    taken: int = 0
+    places: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RepairResult:
+    """What a repair did.
+
+    Attributes:
+        before: What was wrong.
+        repaired: The files that were rebuilt.
+        after: What is still wrong.
+        seconds: How long it took.
+    """
+
+    before: CheckReport
+    repaired: tuple[RepairedFile, ...]
+    after: CheckReport
+    seconds: float
+
+
+def repair_bundle(
+    paths: Sequence[Path],
+    *,
+    copies: CopyOpener | None = None,
+    options: RepairOptions | None = None,
+    run: Run | None = None,
+) -> RepairResult:
+    """Find out what is wrong with a bundle and rebuild it, from parity first.
+
+    Args:
+        paths: Its files, or folders with them.
+        copies: Opens other places that may have good blobs, where these are needed.
+        options: How.
+        run: Progress and cancellation.
+
+    Returns:
+        What was done. Where `after` has findings, not all could be repaired.
+
+    Raises:
+        AirgapError: The files could not be read or written; those that are there are unchanged, or
+            were replaced by sound ones.
+    """
+    return _Repair(paths, copies, options or RepairOptions(), run or Run()).work()
+
+
+@dataclass(slots=True)
+class _Repair:
+    paths: Sequence[Path]
+    copies: CopyOpener | None
+    options: RepairOptions
+    run: Run
+    started: float = field(default_factory=time.monotonic)
+    repaired: list[RepairedFile] = field(default_factory=list[RepairedFile])
+
+    def work(self) -> RepairResult:
+        before = after = self._check()
+        if before.findings:
+            for folder in self._folders():
+                for found in _parity(folder):
+                    self._from_parity(found, folder)
+            after = self._check() if self.repaired else before
+        if after.findings and self.copies is not None:
+            count = len(self.repaired)
+            self._from_copies(after)
+            after = self._check() if len(self.repaired) > count else after
+        return RepairResult(before, tuple(self.repaired), after, time.monotonic() - self.started)
+
+    def _check(self) -> CheckReport:
+        paths = [*self.paths]
+        if self.options.output is not None and self.options.output.is_dir():
+            # what was rebuilt there stands for what is damaged here
+            new = {Path(file.path) for file in self.repaired}
+            names = {path.name for path in new}
+            paths = [p for p in self._files() if p.name not in names] + sorted(new)
+        return check_bundle(paths or self.paths, run=self.run, jobs=self.options.jobs)
+
+    def _files(self) -> list[Path]:
+        report = check_bundle(self.paths, run=Run(cancel=self.run.cancel), jobs=self.options.jobs)
+        return [Path(file.path) for file in report.files]
+
+    def _folders(self) -> list[Path]:
+        folders = [path if path.is_dir() else path.parent for path in self.paths]
+        return list(dict.fromkeys(folders))
+
+    # -- parity ------------------------------------------------------------------------------
+
+    def _from_parity(self, found: ParitySet, folder: Path) -> None:
+        """Rebuild what a parity set protects; what is beyond it is said, and left."""
+        with self._workshop(self.options.output or folder) as work:
+            try:
+                done = repair_with_parity(
+                    found,
+                    [*self.paths],
+                    work,
+                    memory=self.options.memory,
+                    jobs=self.options.jobs,
+                    run=self.run,
+                )
+            except IncompleteBundleError as error:
+                self.run.warn("parity", error.message)
+                return
+            for path in done.rebuilt:
+                self._settle(path, (self.options.output or folder) / path.name)
+                self.repaired.append(
+                    RepairedFile(str((self.options.output or folder) / path.name), "parity")
+                )
+
+    def _settle(self, new: Path, target: Path) -> None:
+        """Let a file take its place once nothing is wrong with it.
+
+        Raises:
+            IncompleteBundleError: Something is; what is in its place stays.
+        """
+        # alone it is only one of several, which is not worth a warning
+        quiet = Run(cancel=self.run.cancel)
+        report = check_bundle([new], run=quiet, jobs=self.options.jobs)
+        wrong = [f for f in report.findings if f.kind not in _OF_THE_SET]
+        if wrong:
+            raise IncompleteBundleError(
+                f"what was rebuilt of {target.name} is not right: {wrong[0].message}",
+                hint="the parity was made of a bundle that was damaged already: take another copy",
+            )
+        move_file(new, target)
+
+    @contextmanager
+    def _workshop(self, folder: Path) -> Iterator[Path]:
+        """A folder for what is not finished; those that a crash left go first."""
+        with storage_errors(folder):
+            for left in folder.glob(f"{_WORK}*") if folder.is_dir() else ():
+                shutil.rmtree(left, ignore_errors=True)
+            work = folder / f"{_WORK}{secrets.token_hex(4)}"
+            work.mkdir(parents=True)
+        try:
+            yield work
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+    # -- copies ------------------------------------------------------------------------------
+
+    def _from_copies(self, report: CheckReport) -> None:
+        files = {
+            file.volume or 1: Path(file.path)
+            for file in report.files
+            if file.volume is not None or report.volumes in (None, 1)
+        }
+        surveys = {number: _survey(path) for number, path in files.items()}
+        damaged = {
+            f.volume or 1
+            for f in report.findings
+            if f.kind not in _OF_THE_SET and f.path is not None
+        }
+        sound = next((s for s in surveys.values() if s.layout and s.catalog), None)
+        if sound is None or sound.catalog is None or self.copies is None:
+            return
+        rebuilder = Rebuilder(self.copies(sound.catalog, sound.documents), run=self.run)
+        for number in sorted(damaged | set(report.missing_volumes)):
+            layout = _layout(number, surveys)
+            if layout is None:
+                self.run.warn(
+                    "repair", f"volume {number}: what it held is not known any more; name a copy"
+                )
+                continue
+            old = files.get(number)
+            target = self._target(number, old, files)
+            survey = surveys.get(number)
+            try:
+                taken = rebuilder.rebuild(
+                    layout, target, old=old, pieces=_pieces(survey) if survey else {}
+                )
+            except CancelledError:
+                raise
+            except IncompleteBundleError as error:
+                self.run.warn("repair", error.message)
+                continue
+            places = tuple(dict.fromkeys(taken.values()))
+            self.repaired.append(RepairedFile(str(target), "copies", len(taken), places))
+
+    def _target(self, number: int, old: Path | None, files: Mapping[int, Path]) -> Path:
+        if old is not None:
+            return self.options.output / old.name if self.options.output else old
+        beside = next(iter(files.values()))
+        stem = beside.name.removesuffix(".tar").rpartition(".")[0] or beside.stem
+        folder = self.options.output or beside.parent
+        return volume_path(folder / f"{stem}.tar", number)
+
+
+def _parity(folder: Path) -> tuple[ParitySet, ...]:
+    with storage_errors(folder):
+        return find_parity(folder)
+
+
+def _survey(path: Path) -> Survey:
+    with storage_errors(path), path.open("rb") as stream:
+        return survey_file(stream, name=str(path), size=path.stat().st_size)
+
+
+def _pieces(survey: Survey) -> dict[Extent, Digest]:
+    """What the pieces of a volume hash to by its seal, if that can be read."""
+    if survey.seal is None or survey.layout is None:
+        return {}
+    return dict(zip(survey.layout.pieces, survey.seal.pieces, strict=False))
+
+
+def _layout(number: int, surveys: Mapping[int, Survey]) -> Layout | None:
+    """Where everything lies in a volume, by itself or by the others."""
+    own = surveys.get(number)
+    if own is not None and own.layout is not None:
+        return own.layout
+    sound = next((s for s in surveys.values() if s.layout is not None), None)
+    if sound is None or sound.catalog is None:
+        return None
+    known: dict[int, Placement] = {
+        n: s.placement for n, s in surveys.items() if s.placement is not None and n != number
+    }
+    share = lost_share(number, sound.catalog, known)
+    return None if share is None else plan_layout(sound.catalog, sound.documents, share)
+
+
+def describe_failure(report: CheckReport) -> AirgapError | None:
+    """The error of a bundle that is still damaged; None where it is whole."""
+    if not report.findings:
+        return None
+    return IncompleteBundleError(
+        f"{report.name}: {count_text(len(report.findings), 'problem')} could not be repaired",
+        missing=[str(f.digest) for f in report.findings if f.digest is not None],
+        hint="--from names another copy, bundle, layout or registry; `airgap verify bundle` lists "
+        "what is wrong",
+    )

@@ -1,0 +1,204 @@
+"""Repairing a bundle: identical bytes where that can be, and nothing made worse where not."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from airgap.bundle.check import check_bundle
+from airgap.bundle.parity import ParityRequest
+from airgap.errors import ExitCode
+from airgap.oci.reference import Reference
+from airgap.run import Run
+from airgap.transfer.export import ExportOptions, export_images
+from airgap.transfer.protect import ProtectOptions
+from tests.support import builders
+from tests.support.command_line import airgap
+from tests.support.transfers import open_client
+
+VOLUME = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Volumes of three images with parity for one, and the registry that they came from."""
+    from tests.support.embedded import EmbeddedRegistry
+
+    folder = tmp_path_factory.mktemp("made")
+    with EmbeddedRegistry() as registry:
+        names = []
+        for number, layers in enumerate([(1_500_000, 300_000), (700_000, 200_000), (900_000,)]):
+            image = builders.image(layers=layers, seed=number)
+            builders.push(registry.repository(f"app{number}"), image, tag="1")
+            names.append(Reference.parse(f"{registry.host}/app{number}:1"))
+        options = ExportOptions(
+            volume_size=VOLUME, protect=ProtectOptions(parity=ParityRequest.parse("1volume"))
+        )
+        with open_client() as client:
+            export_images(names, folder / "release.tar", client=client, options=options)
+        yield folder, registry
+
+
+@pytest.fixture
+def medium(made, tmp_path):
+    """A copy of the volumes and their parity, to be damaged."""
+    folder = tmp_path / "medium"
+    folder.mkdir()
+    for path in made[0].glob("release*"):
+        shutil.copy(path, folder)
+    return folder
+
+
+def without_parity(folder: Path) -> None:
+    for path in folder.glob("*.par2"):
+        path.unlink()
+
+
+def flip(path: Path, offset: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ 0x10]))
+
+
+def state(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def assert_same(folder: Path, made: Path) -> None:
+    """Every volume has the bytes that it was exported with, and nothing else lies there."""
+    assert not [p.name for p in folder.iterdir() if not p.name.startswith("release")]
+    for path in made.glob("release.*.tar"):
+        assert (folder / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_a_lost_volume_is_rebuilt_from_parity(made, medium):
+    """Whichever it is, with the bytes that it had."""
+    for path in sorted(medium.glob("*.tar")):
+        path.unlink()
+        done = airgap("repair", "bundle", medium)
+        assert done.code == 0, done.err
+        assert "rebuilt from parity" in done.out
+    assert_same(medium, made[0])
+
+
+@pytest.mark.parametrize("where", ["header", "catalog", "blob", "seal"])
+def test_a_flipped_bit_is_repaired_from_parity(made, medium, where):
+    """Wherever it lies in a volume."""
+    path = sorted(medium.glob("*.tar"))[1]
+    data = path.read_bytes()
+    offset = {
+        "header": 10,
+        "catalog": data.index(b'{"blobs"') + 40,
+        "blob": len(data) // 2,
+        "seal": data.rindex(b'"uncovered"'),
+    }[where]
+    flip(path, offset)
+    assert airgap("verify", "bundle", medium).code != 0
+    assert airgap("repair", "bundle", medium).code == 0
+    assert_same(medium, made[0])
+
+
+def test_what_is_whole_is_left_alone(made, medium):
+    """Nothing is written."""
+    before = {path: path.stat().st_mtime_ns for path in medium.iterdir()}
+    done = airgap("repair", "bundle", medium)
+    assert (done.code, "nothing to repair" in done.out) == (0, True)
+    assert {path: path.stat().st_mtime_ns for path in medium.iterdir()} == before
+
+
+def test_more_damage_than_the_parity_covers_is_said_and_made_no_worse(medium):
+    """Two of four volumes are gone, and parity is for one."""
+    volumes = sorted(medium.glob("*.tar"))
+    volumes[0].unlink()
+    volumes[2].unlink()
+    before = state(medium)
+    done = airgap("repair", "bundle", medium)
+    assert done.code == ExitCode.INCOMPLETE
+    assert "could not be repaired" in done.err
+    assert state(medium) == before
+
+
+def test_a_registry_gives_blobs_where_there_is_no_parity(made, medium):
+    """A damaged volume has its bytes again; a lost one holds the same."""
+    without_parity(medium)
+    volumes = sorted(medium.glob("*.tar"))
+    flip(volumes[0], VOLUME // 2)
+    assert airgap("repair", "bundle", medium).code == ExitCode.INCOMPLETE
+    assert airgap("repair", "bundle", medium, "--from", made[1].host).code == 0
+    assert_same(medium, made[0])
+    volumes[1].unlink()
+    assert airgap("repair", "bundle", medium, "--from", made[1].host).code == 0
+    assert not check_bundle([medium], run=Run()).findings
+
+
+def test_another_copy_gives_what_is_good_in_it(made, medium, tmp_path):
+    """Two copies that are damaged in different places make one that is whole."""
+    other = tmp_path / "other"
+    shutil.copytree(medium, other)
+    for folder in (medium, other):
+        without_parity(folder)
+    volumes = sorted(path.name for path in medium.glob("*.tar"))
+    flip(medium / volumes[1], 500_000)
+    (other / volumes[3]).unlink()
+    done = airgap("repair", "bundle", medium, "--from", other)
+    assert done.code == 0, done.err
+    assert_same(medium, made[0])
+
+
+def test_what_is_rebuilt_can_be_put_elsewhere(made, medium, tmp_path):
+    """The damaged file stays as it is, and both folders together are whole."""
+    path = sorted(medium.glob("*.tar"))[1]
+    flip(path, 500_000)
+    before, out = state(medium), tmp_path / "out"
+    done = airgap("repair", "bundle", medium, "-o", out)
+    assert done.code == 0, done.err
+    assert state(medium) == before
+    assert (out / path.name).read_bytes() == (made[0] / path.name).read_bytes()
+
+
+def test_wrong_content_of_a_copy_is_not_taken(made, medium, tmp_path):
+    """A copy that is damaged in the same place gives nothing, and nothing is changed."""
+    path = sorted(medium.glob("*.tar"))[1]
+    flip(path, 500_000)
+    other = tmp_path / "other"
+    shutil.copytree(medium, other)
+    for folder in (medium, other):
+        without_parity(folder)
+    before = state(medium)
+    done = airgap("repair", "bundle", medium, "--from", other)
+    assert done.code == ExitCode.INCOMPLETE
+    assert state(medium) == before
+
+
+@pytest.mark.parametrize("source", ["parity", "copy"])
+def test_a_repair_that_is_killed_is_finished_by_the_next(made, medium, source):
+    """Killed at any moment, the damaged file is there as it was, or the repaired one is."""
+    path = sorted(medium.glob("*.tar"))[1]
+    good = (made[0] / path.name).read_bytes()
+    flip(path, 500_000)
+    damaged = path.read_bytes()
+    more = []
+    if source == "copy":
+        without_parity(medium)
+        more = ["--from", made[1].host]
+    command = [sys.executable, "-m", "airgap", "repair", "bundle", str(medium), *more]
+    draw = random.Random(source)
+    for _ in range(int(os.environ.get("AIRGAP_KILLS", "6"))):
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(draw.uniform(0.05, 0.9))
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        assert path.read_bytes() in (damaged, good)
+    done = airgap("repair", "bundle", medium, *more)
+    assert done.code == 0, done.err
+    assert_same(medium, made[0])

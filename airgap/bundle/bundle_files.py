@@ -29,7 +29,7 @@ class BundleFiles:
     Args:
         target: The final name of the whole.
         overwrite: Whether what has that name may be replaced.
-        is_split: Whether volumes are wanted.
+        is_split: Whether volumes are wanted; where all fits into one file, it is one all the same.
 
     Raises:
         SettingsError: The final name is a folder, a device or the like.
@@ -44,7 +44,8 @@ class BundleFiles:
         self._anchor = PartialFile(target, overwrite=overwrite)
         self._volumes: dict[int, PartialFile] = {}
         self._addresses = Addresses()
-        self.is_split = is_split
+        # what was begun as one file is one until a plan wants it otherwise
+        self.is_split = is_split and not self._anchor.size
         try:
             self._check_form()
         except BaseException:
@@ -74,13 +75,17 @@ class BundleFiles:
     @property
     def has_bytes(self) -> bool:
         """Whether an earlier run left anything."""
-        return bool(_present(self.target)) if self.is_split else self._anchor.size > 0
+        if not self.is_split:
+            return self._anchor.size > 0
+        return self.journal.exists() or bool(unfinished_volumes(self.target))
 
     def left(self) -> tuple[Holdings, int] | None:
         """What an earlier run left and of which files its journal speaks; None if not known."""
         return _left(self.target) if self.is_split else _left_in_one(self._anchor)
 
-    def adopt(self, count: int, addresses: Addresses, fronts: Iterable[bytes]) -> None:
+    def adopt(
+        self, count: int, addresses: Addresses, fronts: Iterable[bytes], *, is_split: bool
+    ) -> None:
         """Open as many files as there are to be, and learn where blobs lie in them.
 
         A volume that an earlier run finished while others were not is taken back to its unfinished
@@ -90,13 +95,19 @@ class BundleFiles:
             count: How many files.
             addresses: Where blobs lie.
             fronts: How each file must begin, one after the other.
+            is_split: Whether they are volumes.
 
         Raises:
-            ConflictError: There is another volume of such a name.
+            ConflictError: There is another volume of such a name, or the bundle was begun in the
+                other form.
             StorageError: They cannot be created.
         """
         self._addresses = addresses
-        if not self.is_split:
+        if is_split != self.is_split:
+            if self.has_bytes:
+                raise self._begun_otherwise()
+            self.is_split = is_split
+        if not is_split:
             return
         raise_open_files()
         finished = volumes_there(self.target)
@@ -227,14 +238,17 @@ class BundleFiles:
     def _file(self, number: int) -> PartialFile:
         return self._volumes[number + 1] if self.is_split else self._anchor
 
+    def _begun_otherwise(self) -> ConflictError:
+        if self.is_split:
+            return _begun_otherwise(self.journal, "in volumes", "with its --volume-size")
+        return _begun_otherwise(self._anchor.path, "as one file", "without --volume-size")
+
     def _check_form(self) -> None:
         """See that nothing is there, nor begun, that this bundle would lie over."""
         begun = _volumes_journal(self.target)
         with storage_errors(begun):
             is_begun_split = begun.exists()
         finished = volumes_there(self.target)
-        if self.is_split and self._anchor.size:
-            raise _begun_otherwise(self._anchor.path, "as one file", "without --volume-size")
         if not self.is_split and is_begun_split:
             raise _begun_otherwise(begun, "in volumes", "with its --volume-size")
         if finished and self.is_split and not self._overwrite and not is_begun_split:

@@ -249,7 +249,7 @@ class BundleWriter:
         self._plan = plan
         self._places = Addresses.of(plan.parts())
         fronts = (plan.layout(number).front for number in range(plan.count))
-        self._files.adopt(plan.count, self._places, fronts)
+        self._files.adopt(plan.count, self._places, fronts, is_split=plan.is_split)
         if self._journal is None:
             self._journal = Journal(self._files.journal, self._files.inode, self._holdings)
         journal = self._journal

@@ -1,0 +1,158 @@
+"""The pages of docs/howto do what they say, run as they stand by a real shell."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+
+import pytest
+
+from tests.compat.software import lacking
+from tests.support import builders
+from tests.support.embedded import EmbeddedRegistry
+from tests.support.howto import Operator, find_program, read_page
+from tests.support.parity import contents, flip
+from tests.support.transfers import assert_holds
+
+IMAGES = {
+    "team/app": builders.image(layers=(3_000_000, 100_000)),
+    "team/tool": builders.image(layers=(1_500_000,), seed=5),
+}
+MEDIA = ["fat32", "dvd", "pipes", "repair"]
+
+
+@pytest.fixture(scope="module")
+def source():
+    """The registry that the pages call registry.example.com."""
+    with EmbeddedRegistry() as registry:
+        for name, content in IMAGES.items():
+            builders.push(registry.repository(name), content, tag="1.4")
+        yield registry
+
+
+@pytest.fixture
+def operator(source, inside, tmp_path):
+    """Somebody with a list of two images, for whom volumes are small so that there are several."""
+    names = {
+        "registry.example.com": source.host,
+        "registry.internal:5000": inside.host,
+        "--volume-size fat32": "--volume-size 2MiB",
+        "--volume-size dvd": "--volume-size 2MiB",
+        "ssh jump ": "",
+        "HEX": IMAGES["team/app"].blobs[1].descriptor.digest.hex,
+    }
+    made = Operator(tmp_path, names)
+    (made.work / "images.txt").write_text("".join(f"{source.host}/{name}:1.4\n" for name in IMAGES))
+    return made
+
+
+def assert_arrived(registry, prefix=""):
+    for name, content in IMAGES.items():
+        assert_holds(registry, prefix + name, content, "1.4")
+
+
+def test_the_page_for_fat32_sticks_holds(operator, inside):
+    """Volumes are imported where they lie, and a cut blob comes back with tar and cat."""
+    said = operator.follow("fat32")
+    assert len(list(operator.usb.glob("release.*.tar"))) == 3
+    assert "release.002.tar: OK" in said
+    assert "blob: OK" in said
+    assert (operator.work / "blob").read_bytes() == IMAGES["team/app"].blobs[1].data
+    assert_arrived(inside)
+
+
+def test_the_page_for_discs_holds(operator, inside):
+    """Volumes come through images of discs, read in any order with the same block of the page."""
+    discs = []
+
+    def read_discs(person, block):
+        discs.extend(person.work.glob("disc*.iso"))
+        drive = person.folder / "media" / "dvd"
+        random.Random(4).shuffle(discs)
+        for disc in discs[1:]:
+            shutil.rmtree(drive, ignore_errors=True)
+            subprocess.run(
+                [xorriso, "-osirrox", "on", "-indev", disc, "-extract", "/", drive],
+                check=True,
+                capture_output=True,
+            )
+            person.do(block)
+            subprocess.run(["chmod", "-R", "u+w", drive], check=True)
+
+    xorriso = find_program("xorriso")
+    said = operator.follow("dvd", {"cp -n /media/dvd": read_discs} if xorriso else {})
+    assert "whole" in said
+    if xorriso:
+        assert len(discs) == 5
+        assert_arrived(inside)
+
+
+def test_the_page_for_pipes_holds(operator, inside):
+    """The import at the end of a pipe has everything, and the one that was cut short no tag."""
+    said = operator.follow("pipes")
+    assert "standard input is cut short" in said
+    assert_arrived(inside)
+    for name in IMAGES:
+        assert inside.repository(f"elsewhere/{name}").resolve("1.4") is None
+    unpacked = {path.name for path in (operator.work / "blobs" / "sha256").iterdir()}
+    assert unpacked >= {content.digest.hex for content in IMAGES.values()}
+
+
+def test_the_page_for_repair_holds(operator, inside):
+    """Damage and losses are repaired from parity, a copy, a registry and by the plain tool."""
+    first, second = "release.001.tar", "release.002.tar"
+    whole = {}
+
+    def remember_and_damage(person, block):
+        whole.update(contents(person.usb))
+        shutil.copytree(person.usb, person.folder / "media" / "usb2")
+        flip(person.usb / first, 1_000_000)
+
+    def assert_whole(person):
+        assert contents(person.usb) == whole
+
+    def lose(person, block):
+        assert_whole(person)
+        (person.usb / second).unlink()
+
+    def damage_without_parity(person, block):
+        assert contents(person.work / "rebuilt") == {second: whole[second]}
+        assert second not in contents(person.usb)
+        shutil.copy(person.work / "rebuilt" / second, person.usb)
+        for path in person.usb.glob("*.par2"):
+            path.unlink()
+        flip(person.usb / first, 1_500_000)
+        flip(person.folder / "media" / "usb2" / "release.003.tar", 700_000)
+
+    def damage_again(person, block):
+        for path in person.folder.joinpath("media", "usb2").glob("*.par2"):
+            shutil.copy(path, person.usb)
+        assert_whole(person)
+        flip(person.usb / second, 700_000)
+
+    said = operator.follow(
+        "repair",
+        {
+            "verify bundle /media/usb --read-back": remember_and_damage,
+            "-o rebuilt": lose,
+            "--from /media/usb2": damage_without_parity,
+        }
+        | ({"par2 repair": damage_again} if find_program("par2") else {}),
+    )
+    assert f"{first}: rebuilt from parity" in said
+    assert "1 blob from" in said
+    assert_arrived(inside)
+    assert {name: contents(operator.usb)[name] for name in (first, second)} == {
+        name: whole[name] for name in (first, second)
+    }
+
+
+NEEDS = sorted({block.needs for page in MEDIA for block in read_page(page) if block.needs})
+
+
+@pytest.mark.parametrize("program", NEEDS)
+def test_the_programs_of_the_pages_are_installed(program):
+    """Where one is missing, the blocks that need it were left out, and this says so."""
+    if find_program(program) is None:
+        lacking(f"{program} is not installed: blocks of docs/howto that need it were not run")

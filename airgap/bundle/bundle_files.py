@@ -98,16 +98,13 @@ class BundleFiles:
             is_split: Whether they are volumes.
 
         Raises:
-            ConflictError: There is another volume of such a name, or the bundle was begun in the
-                other form.
+            ConflictError: There is another volume of such a name, or the bundle was begun as one
+                file.
             StorageError: They cannot be created.
         """
         self._addresses = addresses
-        if is_split != self.is_split:
-            if self.has_bytes:
-                raise self._begun_otherwise()
-            self.is_split = is_split
-        if not is_split:
+        self._settle_form(is_split=is_split)
+        if not self.is_split:
             return
         raise_open_files()
         finished = volumes_there(self.target)
@@ -238,10 +235,19 @@ class BundleFiles:
     def _file(self, number: int) -> PartialFile:
         return self._volumes[number + 1] if self.is_split else self._anchor
 
-    def _begun_otherwise(self) -> ConflictError:
-        if self.is_split:
-            return _begun_otherwise(self.journal, "in volumes", "with its --volume-size")
-        return _begun_otherwise(self._anchor.path, "as one file", "without --volume-size")
+    def _settle_form(self, *, is_split: bool) -> None:
+        """Keep the form in which the bundle was begun; else take the one that is planned.
+
+        Volumes of which only one is left, since a blob was lost, stay one volume by name.
+        """
+        if is_split and not self.is_split:
+            if self.has_bytes:
+                raise _begun_otherwise(
+                    self._anchor.path, "as one file", "with a --volume-size that holds all of it"
+                )
+            self.is_split = True
+        elif self.is_split and not is_split and not self._volumes and not self.has_bytes:
+            self.is_split = False
 
     def _check_form(self) -> None:
         """See that nothing is there, nor begun, that this bundle would lie over."""

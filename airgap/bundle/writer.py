@@ -280,19 +280,20 @@ class BundleWriter:
         self._syncer.note(written)
 
     def _drop_cut_otherwise(self, journal: Journal) -> None:
-        """Forget cut blobs that do not begin where the plan has them.
+        """Forget blobs that are or were cut and do not begin where the plan has them.
 
         Those that do are believed only once they are hashed, piece by piece: how an earlier plan
-        went on is not known.
+        went on is not known. Moving others would overwrite what their pieces lie over.
         """
         extents = self._places.extents
-        cut = [held for held in self._holdings.extents() if is_cut(held)]
-        journal.drop(
-            held.digest
-            for held in cut
-            if held.digest not in extents or extents[held.digest].offset != held.offset
-        )
-        self._holdings.durable.difference_update(held.digest for held in cut)
+        for held in self._holdings.extents():
+            wanted = extents.get(held.digest)
+            if is_cut(held):
+                self._holdings.durable.discard(held.digest)
+            elif wanted is None or not is_cut(wanted):
+                continue
+            if wanted is None or wanted.offset != held.offset:
+                journal.drop([held.digest])
 
     def _piece(self, piece: Extent) -> Digest:
         """What a piece hashes to; every cut blob that is verified was hashed by this process."""

@@ -49,6 +49,11 @@ class MadeVolumes:
 
 def split(made: MadeBundle, limit: int) -> MadeVolumes:
     """Volumes with so many bytes of blobs each, however small that is: blobs are cut anywhere."""
+    return fill(made, plan(made, limit))
+
+
+def plan(made: MadeBundle, limit: int) -> VolumePlan:
+    """The plan of these volumes."""
     contents: list[list[Extent]] = [[]]
     room = limit
     for extent in made.layout.blobs:
@@ -65,7 +70,7 @@ def split(made: MadeBundle, limit: int) -> MadeVolumes:
             if start == extent.length:
                 break
     volumes = [tuple(extents) for extents in contents if extents]
-    return fill(made, plan_shares(made.layout, made.documents, volumes))
+    return plan_shares(made.layout, made.documents, volumes)
 
 
 def fill(made: MadeBundle, plan: VolumePlan) -> MadeVolumes:

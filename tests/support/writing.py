@@ -10,6 +10,7 @@ from pathlib import Path
 from airgap.bundle.catalog import CatalogImage
 from airgap.bundle.layout import Layout
 from airgap.bundle.pipe import PipeWriter
+from airgap.bundle.volumes import VolumePlan
 from airgap.bundle.writer import BundleWriter
 from airgap.content.store import Chunks
 from airgap.errors import UnavailableError
@@ -39,6 +40,17 @@ def opener(
 def descriptors(layout: Layout) -> list[Descriptor]:
     """The blobs of a layout, in order."""
     return [Descriptor(mediatype.OCTET_STREAM, e.digest, e.length) for e in layout.blobs]
+
+
+def write_volumes(
+    path: Path, made: MadeBundle, plan: VolumePlan, *, clock: Callable[[], float] = lambda: 0.0
+) -> int:
+    """Write a bundle in volumes, or go on with them; gives the bytes of blobs that it took."""
+    with BundleWriter.open(path, overwrite=False, is_split=True, run=Run(), clock=clock) as writer:
+        writer.begin(plan)
+        fetched = put(writer, made.layout, made.contents)
+        writer.finish()
+    return fetched
 
 
 def put(

@@ -1,0 +1,247 @@
+"""Writing volumes: every byte at its place, whatever an earlier run left."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from airgap.bundle.writer import BundleWriter
+from airgap.errors import (
+    ConflictError,
+    IncompleteBundleError,
+    LockedError,
+    StorageFullError,
+    UnavailableError,
+)
+from airgap.run import Run
+from tests.support.bundles import MadeBundle
+from tests.support.crashes import Left, crash_points
+from tests.support.plans import LAYERS, OLD, PLANS
+from tests.support.volume_sets import fill, plan
+from tests.support.writing import (
+    BIG,
+    big,
+    broken_off,
+    bundle_of,
+    hurried,
+    opener,
+    put,
+    write_volumes,
+)
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """Where the bundle goes, in a folder of its own."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder / "release.tar"
+
+
+def volumes(made: MadeBundle, limit: int) -> dict[str, bytes]:
+    """What must lie in the folder in the end."""
+    data = fill(made, plan(made, limit)).data
+    return {f"release.{number:03d}.tar": content for number, content in enumerate(data, 1)}
+
+
+def state(target: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in target.parent.iterdir()}
+
+
+def opened(target: Path, *, overwrite: bool = False) -> BundleWriter:
+    return BundleWriter.open(target, overwrite=overwrite, is_split=True, run=Run())
+
+
+@pytest.mark.parametrize("limit", [9000, 23_000, 40_000, 60_000])
+def test_every_volume_has_its_planned_bytes(target: Path, limit: int) -> None:
+    """Blobs that are whole and blobs in two to six pieces, each with its digest in a seal."""
+    made = bundle_of([BIG, b"small" * 100, BIG[:30_000]])
+    write_volumes(target, made, plan(made, limit))
+    assert state(target) == volumes(made, limit)
+
+
+@pytest.mark.parametrize("at", [1, 8999, 9000, 9001, 27_500, 49_000])
+def test_a_cut_blob_goes_on_where_it_broke_off(target: Path, at: int) -> None:
+    """In any of its pieces; what pieces hash to is right all the same."""
+    made = bundle_of([BIG, b"end"])
+    with opened(target) as writer:
+        writer.begin(plan(made, 9000))
+        with pytest.raises(UnavailableError), writer.ingest(big(made)) as ingest:
+            ingest.receive(broken_off(BIG, at))
+    fetched = write_volumes(target, made, plan(made, 9000))
+    assert fetched <= sum(map(len, made.contents.values())) - (at // 1000 - 1) * 1000
+    assert state(target) == volumes(made, 9000)
+
+
+def test_whole_and_cut_blobs_of_an_earlier_run_are_not_fetched_again(target: Path) -> None:
+    """The cut ones are hashed first."""
+    made = bundle_of([BIG, BIG[:20_000]])
+    with opened(target) as writer:
+        writer.begin(plan(made, 9000))
+        put(writer, made.layout, made.contents)
+    assert write_volumes(target, made, plan(made, 9000)) == 0
+    assert state(target) == volumes(made, 9000)
+
+
+def test_a_cut_blob_that_was_changed_meanwhile_is_fetched_again(target: Path) -> None:
+    """A byte of its second piece is another one."""
+    made = bundle_of([BIG])
+    with opened(target) as writer:
+        writer.begin(plan(made, 30_000))
+        put(writer, made.layout, made.contents)
+    path = target.parent / "release.002.tar.partial"
+    piece = plan(made, 30_000).placements[1][0]
+    data = bytearray(path.read_bytes())
+    data[piece.offset + 5] ^= 1
+    path.write_bytes(data)
+    assert write_volumes(target, made, plan(made, 30_000)) == len(BIG)
+    assert state(target) == volumes(made, 30_000)
+
+
+@pytest.mark.parametrize("before", [7000, 15_000, 33_000])
+@pytest.mark.parametrize("after", [9000, 26_000])
+def test_another_size_on_the_next_run_moves_what_is_whole(
+    target: Path, before: int, after: int
+) -> None:
+    """The result is that of a fresh run, and no unfinished volume is left."""
+    made = bundle_of([BIG[:20_000], BIG[20_000:30_000], BIG[30_000:36_000]])
+    with opened(target) as writer:
+        writer.begin(plan(made, before))
+        put(writer, made.layout, made.contents)
+    write_volumes(target, made, plan(made, after))
+    assert state(target) == volumes(made, after)
+
+
+@pytest.mark.parametrize("name", sorted(PLANS))
+def test_a_new_plan_within_a_run_gives_what_a_fresh_run_gives(target: Path, name: str) -> None:
+    """Where a blob is lost or a tag moves."""
+    new = PLANS[name]
+    with opened(target) as writer:
+        writer.begin(plan(OLD, 900))
+        put(writer, OLD.layout, OLD.contents)
+        writer.replan(plan(new, 700))
+        put(writer, new.layout, new.contents)
+        writer.finish()
+    assert state(target) == volumes(new, 700)
+
+
+def test_volumes_of_which_one_is_left_stay_a_volume(target: Path) -> None:
+    """A blob was lost, and the next run does not know that when it begins."""
+    made, less = bundle_of([BIG, BIG[:20_000]]), bundle_of([BIG[:20_000]])
+    for _ in range(2):
+        with opened(target) as writer:
+            writer.begin(plan(made, 60_000))
+            put(writer, less.layout, less.contents)
+            writer.replan(plan(less, 60_000))
+            put(writer, less.layout, less.contents)
+    with opened(target) as writer:
+        writer.begin(plan(made, 60_000))
+        writer.replan(plan(less, 60_000))
+        put(writer, less.layout, less.contents)
+        writer.finish()
+    assert state(target) == {"release.001.tar": less.data}
+
+
+def test_volumes_are_published_only_when_all_are_whole(target: Path) -> None:
+    """Nothing has a final name as long as a blob is missing."""
+    made = bundle_of([BIG, b"more"])
+    with opened(target) as writer:
+        writer.begin(plan(made, 30_000))
+        put(writer, made.layout, made.contents, limit=1)
+        with pytest.raises(IncompleteBundleError):
+            writer.finish()
+    assert not list(target.parent.glob("*.tar"))
+
+
+def test_a_second_run_is_kept_out(target: Path) -> None:
+    """Whatever volumes it would write."""
+    made = bundle_of([BIG])
+    with opened(target) as writer:
+        writer.begin(plan(made, 30_000))
+        with pytest.raises(LockedError):
+            opened(target)
+
+
+def test_room_is_asked_for_for_all_volumes_together(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Room for one of them is not enough, and nothing is left behind."""
+    made = bundle_of([BIG, BIG[:40_000]])
+    monkeypatch.setattr("airgap.bundle.bundle_files.free_bytes", lambda _: 60_000)
+    with opened(target) as writer, pytest.raises(StorageFullError):
+        writer.begin(plan(made, 30_000))
+    assert not [path for path in target.parent.iterdir() if path.stat().st_size > 200]
+
+
+def test_volumes_that_are_there_are_refused_and_replaced_on_request(target: Path) -> None:
+    """Those beyond the new ones go when the new ones are there, and not before."""
+    made = bundle_of([BIG])
+    write_volumes(target, made, plan(made, 9000))
+    old = state(target)
+    with pytest.raises(ConflictError):
+        opened(target)
+    with opened(target, overwrite=True) as writer:
+        writer.begin(plan(made, 30_000))
+        put(writer, made.layout, made.contents)
+        assert old.items() <= state(target).items()
+        writer.finish()
+    assert state(target) == volumes(made, 30_000)
+
+
+@pytest.mark.parametrize("left", ["all", "synced", "journal", "data"])
+class TestCrashes:
+    @pytest.fixture(autouse=True)
+    def imagined_syncs(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What a crash leaves is decided by who plays it, so that nobody waits for a disk."""
+        monkeypatch.setattr(os, "fdatasync", lambda _: None)
+        monkeypatch.setattr(os, "fsync", lambda _: None)
+
+    def test_at_every_step_of_a_run(self, target: Path, left: Left) -> None:
+        """After a crash at any step, also between two names, the same command ends the same."""
+        made = bundle_of([BIG[:9000], *LAYERS[:2]])
+        wanted = volumes(made, 4000)
+
+        def work() -> None:
+            write_volumes(target, made, plan(made, 4000), clock=hurried())
+
+        for step in crash_points(work, target.parent, left, every=2):
+            found = state(target)
+            if {name for name in found if name.endswith(".tar")} != wanted.keys():
+                write_volumes(target, made, plan(made, 4000))
+            got = state(target)
+            assert wanted.items() <= got.items(), f"after step {step}"
+            assert got.keys() - wanted.keys() <= {
+                "release.tar.partial",
+                "release.tar.partial.volumes",
+            }
+            for path in target.parent.iterdir():
+                path.unlink()
+
+    def test_again_and_again(self, target: Path, left: Left) -> None:
+        """A run that crashes over and over, each time a step later, ends with the same volumes."""
+        made = bundle_of([BIG[:9000], *LAYERS[:2]])
+        wanted = volumes(made, 4000)
+
+        def work() -> None:
+            if not wanted.items() <= state(target).items():
+                write_volumes(target, made, plan(made, 4000), clock=hurried())
+
+        for _ in crash_points(work, target.parent, left, every=3):
+            pass
+        assert wanted.items() <= state(target).items()
+
+
+def test_an_ingest_that_is_repeated_gives_the_same_pieces(target: Path) -> None:
+    """A blob that is committed takes nothing, and its pieces are known."""
+    made = bundle_of([BIG])
+    with opened(target) as writer:
+        writer.begin(plan(made, 30_000))
+        for _ in range(2):
+            with writer.ingest(big(made)) as ingest:
+                ingest.receive(opener(BIG))
+                ingest.commit()
+        put(writer, made.layout, made.contents)
+        writer.finish()
+    assert state(target) == volumes(made, 30_000)

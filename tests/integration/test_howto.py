@@ -11,7 +11,7 @@ import pytest
 from tests.compat.software import lacking
 from tests.support import builders
 from tests.support.embedded import EmbeddedRegistry
-from tests.support.howto import Operator, find_program, read_page
+from tests.support.howto import Block, Operator, find_program, read_page
 from tests.support.parity import contents, flip
 from tests.support.transfers import assert_holds
 
@@ -19,7 +19,7 @@ IMAGES = {
     "team/app": builders.image(layers=(3_000_000, 100_000)),
     "team/tool": builders.image(layers=(1_500_000,), seed=5),
 }
-MEDIA = ["fat32", "dvd", "pipes", "repair"]
+PAGES = ["fat32", "dvd", "pipes", "repair", "split-merge"]
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,7 @@ def operator(source, inside, tmp_path):
     """Somebody with a list of two images, for whom volumes are small so that there are several."""
     names = {
         "registry.example.com": source.host,
+        "registry.example/": f"{source.host}/",
         "registry.internal:5000": inside.host,
         "--volume-size fat32": "--volume-size 2MiB",
         "--volume-size dvd": "--volume-size 2MiB",
@@ -148,7 +149,40 @@ def test_the_page_for_repair_holds(operator, inside):
     }
 
 
-NEEDS = sorted({block.needs for page in MEDIA for block in read_page(page) if block.needs})
+def test_the_page_for_splitting_and_merging_holds(operator, source):
+    """Parts of a bundle, merged again, are the bundle; a layout gives the images that it names."""
+    app, tool, extra = (
+        f"{source.host}/{name}" for name in ("team/app:1.0", "team/tool:2", "extra:1")
+    )
+    for reference, content in zip((app, tool), IMAGES.values(), strict=True):
+        repository, _, tag = reference.removeprefix(f"{source.host}/").partition(":")
+        builders.push(source.repository(repository), content, tag=tag)
+    builders.push(source.repository("extra"), builders.image(seed=9), tag="1")
+    made = operator.sh(
+        f"airgap export images {app} {tool} -o release.tar\n"
+        f"airgap export images {extra} -o extra.tar\n"
+        f"airgap export images {app} {tool} {extra} -o expected.tar\n"
+        "mkdir layout && tar -xf extra.tar -C layout"
+    )
+    assert made.returncode == 0, made.stderr
+    operator.follow("split-merge")
+    bundles = {path.name: path.read_bytes() for path in operator.work.glob("*.tar")}
+    assert bundles["part1.tar"] == bundles["app.tar"]
+    assert bundles["team.tar"] == bundles["release.tar"]
+    assert bundles["all.tar"] == bundles["expected.tar"]
+    assert bundles["from-layout.tar"] == bundles["extra.tar"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"), [("false\ntrue", 0), ("true", 23), ("airgap inspect bundle nothing", 23)]
+)
+def test_a_page_that_promises_another_end_is_found_out(operator, text, code):
+    """Each command of a block counts, and the exit code is the one that the page says."""
+    with pytest.raises(AssertionError, match=r"docs/howto/page\.md:7"):
+        operator.do(Block("page", 7, text, code))
+
+
+NEEDS = sorted({block.needs for page in PAGES for block in read_page(page) if block.needs})
 
 
 @pytest.mark.parametrize("program", NEEDS)

@@ -1,4 +1,4 @@
-"""Writing a bundle to a pipe: the same bytes as in a file, front to back.
+"""Writing a bundle, or a volume of one, to a pipe: the same bytes as in a file, front to back.
 
 Bytes that have left cannot be called back: the layout is fixed once it has begun, and where a blob
 fails for good there is no seal.
@@ -9,8 +9,9 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Protocol, Self
 
 from airgap.bundle.layout import Layout, check_size, frame
 from airgap.bundle.placement import Extent
@@ -25,16 +26,29 @@ from airgap.errors import (
     UnavailableError,
 )
 from airgap.oci.descriptor import Descriptor
-from airgap.oci.digest import Digest, Verifier
+from airgap.oci.digest import Digest, Hasher, Verifier
 from airgap.oci.manifest import Document
 from airgap.run import Run
 from airgap.run.events import PhaseFinished, PhaseStarted
 
 
+class ByteSink(Protocol):
+    """What takes bytes in order: a pipe, or what encrypts them."""
+
+    def write(self, data: bytes | memoryview, /) -> int:
+        """Take some of the bytes, and say how many."""
+        ...
+
+    def flush(self) -> object:
+        """Hand on what is held back."""
+        ...
+
+
 class PipeWriter:
     """A bundle on its way into a pipe. A `content.store.Sink` that takes only the next blob.
 
-    For one thread.
+    For one thread. Of a blob that is cut, the volume gets its piece; the whole of it is asked for
+    and hashed all the same, since nothing else says that the piece is right.
 
     Args:
         stream: Takes the bytes; stays open.
@@ -42,12 +56,14 @@ class PipeWriter:
         name: What it is called in messages.
     """
 
-    def __init__(self, stream: BinaryIO, *, run: Run, name: str = "standard output") -> None:
+    def __init__(self, stream: ByteSink, *, run: Run, name: str = "standard output") -> None:
         self.name = name
         self._stream = stream
         self._run = run
         self._layout: Layout | None = None
         self._sent: set[Digest] = set()
+        self._pieces: list[Digest] = []
+        self._sizes: dict[Digest, int] = {}
         self._waiting: list[Extent] = []
         self._current: PipeIngest | None = None
         self._offset = 0
@@ -66,10 +82,11 @@ class PipeWriter:
         assert self._layout is None, "the layout of a pipe is fixed"
         self._layout = layout
         self._waiting = list(reversed(layout.blobs))
+        self._sizes = dict(layout.catalog.blobs)
         self.send(layout.front)
 
     def has_blob(self, descriptor: Descriptor, /) -> bool:
-        """Whether the blob was sent, whole."""
+        """Whether the blob was sent, or the piece of it that belongs here."""
         return descriptor.digest in self._sent
 
     @contextmanager
@@ -83,10 +100,11 @@ class PipeWriter:
         extent = self.next_position
         if extent is None or extent.digest != descriptor.digest:
             raise ContentNotFoundError(f"{self.name} does not take {descriptor.digest} next")
-        check_size(extent, descriptor)
+        size = self._sizes[extent.digest]
+        check_size(replace(extent, length=size), descriptor)
         if self._current is None:
             self._send_frame(extent, is_head=True)
-            self._current = PipeIngest(self, extent, run=self._run)
+            self._current = PipeIngest(self, extent, size, run=self._run)
         yield self._current
 
     def put_manifest(self, document: Document, /, *, tag: str | None = None) -> None:
@@ -113,7 +131,7 @@ class PipeWriter:
                 hint="what was sent has no seal and cannot be used; send it again",
             )
         self._run.emit(PhaseStarted("seal"))
-        self.send(self._layout.tail())
+        self.send(self._layout.tail(tuple(self._pieces)))
         with self._errors():
             self._stream.flush()
         self._run.emit(PhaseFinished("seal"))
@@ -145,9 +163,11 @@ class PipeWriter:
                 view = view[written:]
                 self._offset += written
 
-    def sent(self, extent: Extent) -> None:
-        """Note that a blob was sent whole."""
+    def sent(self, extent: Extent, content: Digest) -> None:
+        """Note that a blob or a piece was sent, and what it hashes to."""
         self._send_frame(extent, is_head=False)
+        if extent.start is not None:
+            self._pieces.append(content)
         self._waiting.pop()
         self._sent.add(extent.digest)
         self._current = None
@@ -180,24 +200,28 @@ class PipeIngest:
 
     Args:
         pipe: Where it is sent.
-        extent: Its place.
+        extent: Its place, or that of a piece.
+        size: How many bytes all of it has.
         run: Cancellation.
     """
 
-    def __init__(self, pipe: PipeWriter, extent: Extent, *, run: Run) -> None:
+    def __init__(self, pipe: PipeWriter, extent: Extent, size: int, *, run: Run) -> None:
         self._pipe = pipe
         self._extent = extent
+        self._size = size
         self._run = run
-        self._verifier = Verifier(extent.digest, extent.length, origin="source")
-        self._sent = 0
+        self._verifier = Verifier(extent.digest, size, origin="source")
+        self._piece = Hasher()
+        self._start = extent.start or 0
+        self._passed = 0
         self._held = b""
         self._is_verified = self._is_committed = False
         self._is_broken = False
 
     @property
     def offset(self) -> int:
-        """How many bytes were sent."""
-        return self._sent
+        """How many bytes of the blob have passed."""
+        return self._passed
 
     def receive(self, open_at: Opener, /) -> None:
         """Pull the rest, verifying as it goes; the last bytes leave when the digest is right.
@@ -218,9 +242,9 @@ class PipeIngest:
         offset = self._verifier.size
         try:
             with open_at(offset) as chunks:
-                for chunk in verified(self._joined(chunks), self._verifier, offset=self._sent):
-                    self._pipe.send(chunk)
-                    self._sent += len(chunk)
+                for chunk in verified(self._joined(chunks), self._verifier, offset=self._passed):
+                    self._send(chunk)
+                    self._passed += len(chunk)
         except IntegrityError:
             self.abort()
             raise
@@ -235,17 +259,28 @@ class PipeIngest:
         if self._is_committed:
             return
         if not self._is_verified:
-            raise self._extent.short_error(self._sent)
-        self._pipe.sent(self._extent)
+            raise replace(self._extent, length=self._size).short_error(self._passed)
+        is_piece = self._extent.start is not None
+        self._pipe.sent(self._extent, self._piece.digest() if is_piece else self._extent.digest)
         self._is_committed = True
 
     def abort(self) -> None:
         """Give the blob up. What has left cannot be called back."""
         if self._is_verified:
             return
-        self._is_broken = self._sent > 0
-        self._verifier = Verifier(self._extent.digest, self._extent.length, origin="source")
+        self._is_broken = self._passed > self._start
+        self._verifier = Verifier(self._extent.digest, self._size, origin="source")
         self._held = b""
+        self._passed = 0 if not self._is_broken else self._passed
+
+    def _send(self, chunk: bytes) -> None:
+        """Send what of a chunk belongs to the piece."""
+        first = max(0, self._start - self._passed)
+        last = max(0, self._start + self._extent.length - self._passed)
+        view = memoryview(chunk)[first:last]
+        if self._extent.start is not None:
+            self._piece.update(view)
+        self._pipe.send(view)
 
     def _joined(self, chunks: Chunks) -> Chunks:
         """What was hashed before but has not left, and then what comes now.

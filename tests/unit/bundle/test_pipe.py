@@ -24,6 +24,7 @@ from airgap.errors import (
 from airgap.oci.descriptor import Descriptor
 from airgap.run import Run
 from tests.support.bundles import MadeBundle, make_bundle, tiny_bundle
+from tests.support.volume_sets import split
 from tests.support.writing import bundle_of, descriptors, opener, put
 
 LAYER = bytes(range(256)) * 20
@@ -78,6 +79,49 @@ def test_same_bytes_as_a_file() -> None:
         assert writer.next_position is None
         writer.finish()
     assert stream.getvalue() == made.data
+
+
+@pytest.mark.parametrize("limit", [1700, 4000, 3])
+def test_volumes_are_piped_as_they_are_in_files(made: MadeBundle, limit: int) -> None:
+    """Of a cut blob each volume gets its piece, and the seal says what the piece hashes to."""
+    volumes = split(bundle_of([b"first", LAYER[:30], b""]) if limit == 3 else made, limit)
+    assert volumes.cut
+    for layout, data in zip(volumes.layouts, volumes.data, strict=True):
+        stream = io.BytesIO()
+        with PipeWriter(stream, run=Run()) as writer:
+            writer.begin(layout)
+            for extent in layout.blobs:
+                content = volumes.made.contents[extent.digest]
+                descriptor = Descriptor("application/x", extent.digest, len(content))
+                with writer.ingest(descriptor) as ingest:
+                    ingest.receive(opener(content))
+                    ingest.commit()
+            writer.finish()
+        assert stream.getvalue() == data
+
+
+def test_wrong_bytes_before_a_piece_are_found_before_any_has_left(made: MadeBundle) -> None:
+    """All of a cut blob is hashed, and another source may still give it."""
+    volumes = split(made, 4000)
+    layout, data = volumes.layouts[-1], volumes.data[-1]
+    (extent,) = layout.pieces
+    content = made.contents[extent.digest]
+    stream = io.BytesIO()
+    writer = PipeWriter(stream, run=Run())
+    writer.begin(layout)
+    with writer.ingest(Descriptor("application/x", extent.digest, len(content))) as ingest:
+        with pytest.raises((DigestMismatchError, SizeMismatchError)):
+            ingest.receive(opener(content[: extent.start] + b"?", chunk=100_000))
+        assert len(stream.getvalue()) == extent.offset
+        ingest.receive(opener(content))
+        ingest.commit()
+    for other in layout.blobs[1:]:
+        found = made.contents[other.digest]
+        with writer.ingest(Descriptor("application/x", other.digest, len(found))) as ingest:
+            ingest.receive(opener(found))
+            ingest.commit()
+    writer.finish()
+    assert stream.getvalue() == data
 
 
 def test_short_writes(made: MadeBundle) -> None:

@@ -73,6 +73,11 @@ class BundleFiles:
         return _inode(_present(self.target)) if self.is_split else self._anchor.inode
 
     @property
+    def fills_gaps(self) -> bool:
+        """Whether the file system writes zeros up to where something is written."""
+        return not file_system(self.folder).has_holes
+
+    @property
     def has_bytes(self) -> bool:
         """Whether an earlier run left anything."""
         if not self.is_split:
@@ -148,8 +153,9 @@ class BundleFiles:
                 hint="make room, or choose another place with -o",
                 origin="local",
             )
+        is_filled = self.fills_gaps
         for file, size in zip(files, sizes, strict=True):
-            file.reserve(size)
+            file.reserve(size, allocates=not is_filled)
 
     def cut(self, sizes: Sequence[int]) -> None:
         """Cut off what lies behind these sizes, and drop files beyond them."""

@@ -91,8 +91,13 @@ class PartialFile:
         with self._errors():
             return os.fstat(self._fd).st_ino
 
-    def reserve(self, size: int) -> None:
+    def reserve(self, size: int, *, allocates: bool = True) -> None:
         """See to it that there is room for so many bytes in all, before the first is written.
+
+        Args:
+            size: The bytes of the whole file.
+            allocates: Whether the room is taken at once; a file system that fills gaps with zeros
+                would write the whole file for that.
 
         Raises:
             StorageFullError: There is not.
@@ -111,6 +116,8 @@ class PartialFile:
                 hint="make room, or choose another place with -o",
                 origin="local",
             )
+        if not allocates:
+            return
         try:
             with self._errors():
                 self._allocate(size)

@@ -126,6 +126,16 @@ class BundleWriter:
         """How many bytes of each blob an earlier run left; once begun, those that are kept."""
         return self._holdings.sizes() if self._held is None else self._held
 
+    @property
+    def wants_order(self) -> bool:
+        """Whether blobs should come in the order of their places: on FAT, gaps cost a write."""
+        return self._files.fills_gaps
+
+    def position(self, descriptor: Descriptor, /) -> int:
+        """What to sort blobs by for that: their address."""
+        parts = self._places.parts.get(descriptor.digest)
+        return parts[0].offset if parts else 0
+
     def begin(self, plan: VolumePlan, *, beside: int = 0) -> None:
         """Make the files ready for a plan, with what is there already moved to where it belongs.
 

@@ -139,6 +139,20 @@ class Store(Source, Sink, Protocol):
 
 
 @runtime_checkable
+class Placer(Protocol):
+    """A sink in which every blob has a place, where the order of writing may matter."""
+
+    @property
+    def wants_order(self) -> bool:
+        """Whether blobs should come in the order of their places."""
+        ...
+
+    def position(self, descriptor: Descriptor, /) -> int:
+        """What to sort blobs by for that."""
+        ...
+
+
+@runtime_checkable
 class TagLister(Protocol):
     """Can list its tags."""
 

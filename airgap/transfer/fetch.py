@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from airgap.content.store import Chunks, Opener, Sink
+from airgap.content.store import Chunks, Opener, Placer, Sink
 from airgap.errors import (
     AirgapError,
     CancelledError,
@@ -67,12 +67,18 @@ class Fetcher:
     def fetch(self, fetches: Iterable[Fetch]) -> None:
         """Fetch blobs in parallel, the largest first, so that none is left alone at the end.
 
+        A sink that wants the order of places gets that.
+
         Blobs that cannot be had are in `lost` afterwards, where the work goes on without them.
 
         Raises:
             AirgapError: One failed, and that ends the work.
         """
-        ordered = sorted(fetches, key=lambda f: (-f.descriptor.size, f.descriptor.digest))
+        sink = self._sink
+        if isinstance(sink, Placer) and sink.wants_order:
+            ordered = sorted(fetches, key=lambda f: sink.position(f.descriptor))
+        else:
+            ordered = sorted(fetches, key=lambda f: (-f.descriptor.size, f.descriptor.digest))
         workers = Workers(self._sources.width, run=self._run, ends=self._sources.scope)
         workers.finish([self._task(fetch, workers.run) for fetch in ordered])
 

@@ -13,12 +13,13 @@ import pytest
 
 from airgap.bundle.check import check_bundle
 from airgap.bundle.finding import EXITS
+from airgap.bundle.reader import open_bundle
 from airgap.content import filesystem, posix
 from airgap.content.filesystem import drop_cache_file
 from airgap.errors import AirgapError, ExitCode, StorageError, StorageFullError
 from airgap.run import Event, Run
 from airgap.run.events import BlobAdvanced, BlobFinished
-from tests.support import command_line
+from tests.support import builders, command_line
 from tests.support.command_line import assert_refused
 from tests.support.media import MIB, airgap_with_file_limit, fill, seen_as
 from tests.support.transfers import Recorder, assert_holds, assert_sound, bring, export
@@ -210,3 +211,33 @@ def test_a_forged_medium_is_found_out_by_reading_it_back(forged, wraps, name, cl
         drop_cache_file(path)
         assert path.read_bytes() != clean
         assert verdicts_on(path) & {ExitCode.BUNDLE_FORMAT, ExitCode.INTEGRITY}
+
+
+# -- file systems that fill gaps ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "is_ordered"), [("exfat", True), ("nfs4", True), ("ext4", False)])
+def test_blobs_come_in_file_order_where_gaps_are_filled(tmp_path, outside, kind, is_ordered):
+    """Elsewhere the largest come first; the bytes are the same."""
+    image = builders.image(layers=(40_000, 90_000, 20_000, 70_000, 60_000))
+    builders.push(outside.repository("mixed"), image, tag="1")
+    name = f"{outside.host}/mixed:1"
+    export([name], tmp_path / "clean.tar")
+    folder = tmp_path / "stick"
+    folder.mkdir()
+    out = folder / "release.tar"
+    outside.clear()
+    with seen_as(folder, kind, by=tmp_path):
+        export([name], out, jobs=1)
+    with open_bundle(out) as bundle:
+        layers = [
+            str(extent.digest)
+            for extent in bundle.volumes[1].layout.blobs
+            if extent.length > 10_000
+        ]
+        sizes = {str(digest): size for digest, size in bundle.catalog.blobs}
+    asked = [seen.path.rpartition("/")[2] for seen in outside.matching("GET", "/blobs/")]
+    fetched = [digest for digest in asked if digest in layers]
+    assert out.read_bytes() == (tmp_path / "clean.tar").read_bytes()
+    assert layers != sorted(layers, key=lambda d: (-sizes[d], d))
+    assert fetched == (layers if is_ordered else sorted(layers, key=lambda d: (-sizes[d], d)))

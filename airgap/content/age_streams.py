@@ -6,7 +6,6 @@ feeds it; the name that a file gets when it is whole is given by whoever waits f
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from airgap.content.age import BLOCK, Identities, Recipients
+from airgap.content.posix import widen_pipe
 from airgap.content.storage import storage_error, storage_errors
 from airgap.errors import (
     AirgapError,
@@ -250,10 +250,8 @@ def _start(work: str, fd: int, keys: dict[str, Any], *, name: str) -> subprocess
             process_group=0,  # Ctrl-C on the terminal is for airgap to pass on
         )
     for pipe in (child.stdin, child.stdout):
-        # Fewer switches; where the system's limit is lower, it works just as well.
-        with suppress(OSError):
-            if pipe is not None:
-                fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+        if pipe is not None:
+            widen_pipe(pipe.fileno(), _PIPE_SIZE)
     view = memoryview(json.dumps(keys).encode() + b"\n")
     try:
         while view:

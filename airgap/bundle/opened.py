@@ -50,7 +50,7 @@ class OpenedBundle:
 
     def __init__(self, reader: BundleReader) -> None:
         self.reader = reader
-        self.path = Path(reader.name).absolute()
+        self.path = reader.path.absolute()
         self._stamps: dict[VolumeFile, FileStamp] = {}
         for volume in reader.volumes.values():
             with storage_errors(volume.path):

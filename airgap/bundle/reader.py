@@ -57,7 +57,7 @@ def open_bundle(
     else:
         volumes = _open_all(list(choose(discover(wanted), expected).files.values()))
     try:
-        reader = BundleReader(volumes, name=", ".join(map(str, wanted)))
+        reader = BundleReader(volumes, name=_name(wanted))
         if must_be_whole:
             reader.check_whole()
     except BaseException:
@@ -65,6 +65,12 @@ def open_bundle(
             volume.close()
         raise
     return reader
+
+
+def _name(paths: Sequence[Path]) -> str:
+    """What a bundle is called whose files or folders these are."""
+    shown = ", ".join(map(str, paths[:3]))
+    return shown if len(paths) <= 3 else f"{shown} and {len(paths) - 3} more"
 
 
 def _open_all(paths: Sequence[Path]) -> list[VolumeFile]:
@@ -135,6 +141,12 @@ class BundleReader:
         return self.catalog.id
 
     @property
+    def path(self) -> Path:
+        """Its file, or the folder of its first volume that is here."""
+        first = self.volumes[min(self.volumes)].path
+        return first if self.volume_count == 1 else first.absolute().parent
+
+    @property
     def size(self) -> int:
         """The bytes of all files that are here."""
         return sum(volume.size for volume in self.volumes.values())
@@ -167,6 +179,10 @@ class BundleReader:
         """
         parts = self._parts.get(digest, ())
         return tuple(parts[:1] if digest in self.documents else parts)
+
+    def home(self, digest: Digest) -> tuple[int, int]:
+        """The first and the last volume that holds some of a blob."""
+        return self._homes.get(digest, (1, 1))
 
     def length(self, digest: Digest) -> int | None:
         """The bytes of some content that is here as a whole; None where it is not."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from airgap.bundle.reader import BundleReader
 from airgap.bundle.served import ServedImage
@@ -43,7 +42,7 @@ def served_arrival(reader: BundleReader, *, keep_host: bool = False) -> Arrival:
         )
         for target in targets
     )
-    return Arrival(reader.id, Path(reader.name).name, tuple(images), is_served=True)
+    return Arrival(reader.id, reader.path.name, tuple(images), is_served=True)
 
 
 def _served(publication: Publication) -> ServedImage:

@@ -91,6 +91,10 @@ class PartialFile:
         with self._errors():
             return os.fstat(self._fd).st_ino
 
+    def fileno(self) -> int:
+        """The open file, for a process that writes it front to back and then holds the lock."""
+        return self._fd
+
     def reserve(self, size: int, *, allocates: bool = True) -> None:
         """See to it that there is room for so many bytes in all, before the first is written.
 

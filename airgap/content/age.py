@@ -63,6 +63,10 @@ class Recipients:
                 ) from error
         return cls(tuple(lines))
 
+    def most(self, size: int) -> int:
+        """How many bytes so many plain ones have at most when they are encrypted."""
+        return size + _HEADER * (1 + len(self.lines)) + _TAG * (1 + -(-size // _CHUNK))
+
     def room(self, limit: int) -> int:
         """How many plain bytes an encrypted file of a size holds for sure."""
         left = limit - _HEADER * (1 + len(self.lines)) - _TAG

@@ -5,18 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from airgap.bundle.finished import finished_files
-from airgap.bundle.front import check_readable
-from airgap.bundle.layout import plan_layout
 from airgap.bundle.pipe import PipeWriter
 from airgap.bundle.volume_names import volume_path
-from airgap.bundle.volumes import VolumePlan, plan_one_file, plan_volumes
+from airgap.bundle.volumes import VolumePlan
 from airgap.bundle.writer import BundleWriter
 from airgap.content import posix
-from airgap.errors import BundleFormatError, PartialError, SettingsError
+from airgap.errors import PartialError, SettingsError
 from airgap.oci.digest import Digest
 from airgap.oci.platform import Platform
 from airgap.oci.reference import Reference
@@ -24,6 +23,7 @@ from airgap.registry.client import Client
 from airgap.run import Run
 from airgap.run.events import PhaseFinished, PhaseStarted
 from airgap.transfer.bundle_source import BundleSources, Holdings
+from airgap.transfer.encrypted import EncryptedTarget, Encryption
 from airgap.transfer.fetch import PHASE, Fetcher
 from airgap.transfer.outcome import ExportPlan, ExportResult, Failure, Protection
 from airgap.transfer.plan import ExportSelection, select_export, without_load_platform
@@ -31,6 +31,7 @@ from airgap.transfer.protect import ProtectOptions, is_protected, protect_bundle
 from airgap.transfer.resolution import Resolution, Selection
 from airgap.transfer.resolve import Resolver
 from airgap.transfer.sources import RegistrySources, Sources
+from airgap.transfer.volume_plan import plan_files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,7 @@ class ExportOptions:
         keep_going: Whether what fails is left out instead of ending the export.
         volume_size: The most bytes of a file; None means that all goes into one.
         protect: What is written beside the bundle.
+        encrypt: Who alone can read it; None for everybody.
     """
 
     platforms: tuple[Platform, ...] = ()
@@ -60,6 +62,7 @@ class ExportOptions:
     keep_going: bool = False
     volume_size: int | None = None
     protect: ProtectOptions = field(default_factory=ProtectOptions)
+    encrypt: Encryption | None = None
 
     @property
     def selection(self) -> Selection:
@@ -128,7 +131,11 @@ def export_images(
     """
     options, run = options or ExportOptions(), run or Run()
     export = _Export(references, client, options, run)
-    return export.to_file(output) if isinstance(output, Path) else export.to_pipe(output)
+    if not isinstance(output, Path):
+        return export.to_pipe(output)
+    if options.encrypt is not None:
+        return export.to_encrypted(output, options.encrypt)
+    return export.to_file(output)
 
 
 class _Export:
@@ -215,8 +222,27 @@ class _Export:
             return None
         return protect_bundle(files, path, options.protect, jobs=options.jobs, run=self._run)
 
+    def to_encrypted(self, path: Path, encryption: Encryption) -> ExportResult:
+        """Write files that only some can read. The plan is fixed, as with a pipe."""
+        options = self._options
+        target = EncryptedTarget(path, encryption, overwrite=options.overwrite, run=self._run)
+        selection = self.select()
+        volumes = self.lay_out(selection)
+        missing = target.begin(volumes)
+        plan = self.describe(selection, volumes, target.held(), path)
+        self._begin_fetch(volumes, plan.fetch_bytes)
+        fetchers = partial(self._fetcher, is_pipe=True)
+        fetched = target.write(missing, selection.fetches, fetchers, ends=self._sources.scope)
+        self._run.emit(PhaseFinished(PHASE))
+        files, sizes = target.finish()
+        beside = self._protect(files, target.path)
+        written = replace(volumes, sizes=sizes)
+        return replace(self._result(selection, written, plan, fetched, files), beside=beside)
+
     def to_pipe(self, stream: BinaryIO) -> ExportResult:
         """Write front to back. The plan is fixed: bytes that left cannot be called back."""
+        if self._options.encrypt is not None:
+            raise SettingsError("a pipe is not encrypted", hint="pipe it through age: | age -r …")
         if self._options.volume_size is not None or not self._options.protect.is_empty:
             raise SettingsError(
                 "a pipe takes one file and nothing beside it",
@@ -275,18 +301,10 @@ class _Export:
         Raises:
             SettingsError: No reader would take it, it is so large; or volumes are too small.
         """
-        layout = plan_layout(selection.catalog, selection.documents)
-        try:
-            check_readable(layout, selection.documents)
-        except BundleFormatError as error:
-            raise SettingsError(
-                f"this is too much for one bundle: {error.message}",
-                hint="export the images in several bundles",
-            ) from error
-        size = self._options.volume_size
-        if size is None:
-            return plan_one_file(layout, selection.documents)
-        return plan_volumes(selection.catalog, selection.documents, volume_size=size)
+        size, encrypt = self._options.volume_size, self._options.encrypt
+        if size is not None and encrypt is not None:
+            size = encrypt.room(size)
+        return plan_files(selection, volume_size=size)
 
     def describe(
         self,
@@ -317,7 +335,9 @@ class _Export:
             volumes.cuts,
         )
 
-    def _fetcher(self, writer: BundleWriter | PipeWriter, *, is_pipe: bool = False) -> Fetcher:
+    def _fetcher(
+        self, writer: BundleWriter | PipeWriter, run: Run | None = None, *, is_pipe: bool = False
+    ) -> Fetcher:
         assert self._resolution is not None, "select() comes first"
         selection = self._options.selection
         if is_pipe:  # the front has left, and says that every blob comes
@@ -328,7 +348,7 @@ class _Export:
             selection,
             contents=self._resolution.contents,
             keep_going=self._options.keep_going and not is_pipe,
-            run=self._run,
+            run=run or self._run,
         )
 
     def _begin_fetch(self, volumes: VolumePlan, missing_bytes: int) -> None:

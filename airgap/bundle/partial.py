@@ -71,6 +71,9 @@ class PartialFile:
         self._overwrite = overwrite
         self._check_target()
         self.is_locked = False
+        # what an earlier run wrote may not be durable either
+        self._is_dirty = True
+        self._is_lent = False
         self._fd = self._open_locked()
         try:
             # another run may have finished between the first look and the lock
@@ -93,6 +96,7 @@ class PartialFile:
 
     def fileno(self) -> int:
         """The open file, for a process that writes it front to back and then holds the lock."""
+        self._is_lent = True
         return self._fd
 
     def reserve(self, size: int, *, allocates: bool = True) -> None:
@@ -125,6 +129,7 @@ class PartialFile:
         try:
             with self._errors():
                 self._allocate(size)
+            self._is_dirty = True
         except StorageFullError:
             self.cut(before.st_size)
             raise
@@ -139,6 +144,7 @@ class PartialFile:
         with self._errors():
             if os.fstat(self._fd).st_size > size:
                 os.ftruncate(self._fd, size)
+                self._is_dirty = True
 
     def write(self, data: bytes | memoryview, offset: int) -> None:
         """Write bytes at an offset.
@@ -151,6 +157,8 @@ class PartialFile:
             posix.write_at(self._fd, data, offset)
         except OSError as error:
             raise self.translated(error) from error
+        # after the write: a sync that took the mark away in between has the bytes
+        self._is_dirty = True
 
     def chunks(self, offset: int, length: int) -> Iterator[bytes]:
         """Read bytes from an offset on; fewer than asked for where the file ends before."""
@@ -186,22 +194,28 @@ class PartialFile:
             yield done
 
     def sync(self) -> None:
-        """Make all bytes durable.
+        """Make all bytes durable. Where none are new, the medium is not bothered.
 
         Raises:
             StorageError: They may not be; the system forgets that after it has said so once.
         """
+        if not self._is_dirty:
+            return
+        self._is_dirty = self._is_lent
         with self._errors():
             posix.sync_data(self._fd)
 
-    def publish(self) -> None:
-        """Give the synced file its final name, durably.
+    def publish(self, *, durable: bool = True) -> None:
+        """Give the synced file its final name.
+
+        Args:
+            durable: Whether a power cut must not take the name back once this returns.
 
         Raises:
             ConflictError: Meanwhile, somebody else made a file of that name.
         """
         self._check_target()
-        move_file(self.path, self.target)
+        move_file(self.path, self.target, durable=durable)
 
     def close(self) -> None:
         """Give up the lock. A file without any bytes is removed. A second time does nothing."""

@@ -211,3 +211,28 @@ def test_a_name_that_the_file_system_refuses_is_an_error_of_storage(tmp_path: Pa
     """A name that is too long is said to be, and is no bug."""
     with pytest.raises(StorageError, match="name too long"):
         PartialFile(tmp_path / ("n" * 300), overwrite=False)
+
+
+def test_only_new_bytes_are_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an earlier run left, what is written or cut off, and always what was lent."""
+    synced: list[int] = []
+    monkeypatch.setattr("airgap.bundle.partial.posix.sync_data", synced.append)
+    file = PartialFile(tmp_path / "release.tar", overwrite=False)
+    counts = []
+    for change in (
+        lambda: None,
+        lambda: None,
+        lambda: file.write(b"bytes", 0),
+        lambda: file.cut(9),
+        lambda: file.cut(2),
+        lambda: file.reserve(10_000),
+        lambda: None,
+        file.fileno,
+        lambda: file.write(b"bytes", 0),
+        lambda: None,
+    ):
+        change()
+        file.sync()
+        counts.append(len(synced))
+    file.close()
+    assert counts == [1, 1, 2, 2, 3, 4, 4, 4, 5, 6]

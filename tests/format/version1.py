@@ -1,7 +1,8 @@
 """The bundle of format version 1 that must be readable forever: what went into it, as literals.
 
-`python -m tests.format.version1` writes bundle-v1.tar. It was done once: where today's code makes
-other bytes of this input, the code is wrong, not the file.
+`python -m tests.format.version1` writes bundle-v1.tar, and the same in volumes to volumes-v1.
+It was done once: where today's code makes other bytes of this input, the code is wrong, not the
+files.
 """
 
 from __future__ import annotations
@@ -18,8 +19,12 @@ from airgap.oci.digest import Digest
 from airgap.oci.manifest import Document, parse_manifest
 from airgap.oci.reference import Reference
 from tests.support.bundles import MadeBundle
+from tests.support.volume_sets import split
 
 PATH = Path(__file__).with_name("bundle-v1.tar")
+VOLUMES = Path(__file__).with_name("volumes-v1")
+VOLUME_CONTENTS = 90
+"""How many bytes of blobs each of the volumes holds: the config and some layers are cut."""
 CONFIG = b'{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}'
 LAYER = b"a layer of version 1"
 CHART = b"a chart"
@@ -111,3 +116,5 @@ def _document(value: dict[str, Any], algorithm: str = "sha256") -> Document:
 
 if __name__ == "__main__":
     PATH.write_bytes(bundle().data)
+    VOLUMES.mkdir(exist_ok=True)
+    split(bundle(), VOLUME_CONTENTS).write(VOLUMES)

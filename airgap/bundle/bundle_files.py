@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from airgap.bundle.addresses import Addresses, is_cut, locate
@@ -13,15 +12,13 @@ from airgap.bundle.placement import Extent
 from airgap.bundle.volume_names import unfinished_volumes, volume_path, volumes_there
 from airgap.content.atomic import move_file, remove_file
 from airgap.content.filesystem import file_system
-from airgap.content.posix import free_bytes, raise_open_files, sync_folder
+from airgap.content.posix import free_bytes, raise_open_files
 from airgap.content.storage import storage_errors
 from airgap.errors import AirgapError, ConflictError, StorageError, StorageFullError
 from airgap.oci.digest import Digest
 from airgap.wording import size_text
 
 _VOLUMES_JOURNAL = ".partial.volumes"
-_SYNCS = 8
-"""How many volumes are made durable at once."""
 
 
 class BundleFiles:
@@ -47,6 +44,7 @@ class BundleFiles:
         self._anchor = PartialFile(target, overwrite=overwrite)
         self._volumes: dict[int, PartialFile] = {}
         self._addresses = Addresses()
+        self._wants_volumes = is_split
         # what was begun as one file is one until a plan wants it otherwise
         self.is_split = is_split and not self._anchor.size
         try:
@@ -92,18 +90,30 @@ class BundleFiles:
         return _left(self.target) if self.is_split else _left_in_one(self._anchor)
 
     def adopt(
-        self, count: int, addresses: Addresses, fronts: Iterable[bytes], *, is_split: bool
-    ) -> None:
+        self,
+        count: int,
+        addresses: Addresses,
+        fronts: Iterable[bytes],
+        *,
+        is_split: bool,
+        is_whole: bool,
+    ) -> frozenset[int]:
         """Open as many files as there are to be, and learn where blobs lie in them.
 
         A volume that an earlier run finished while others were not is taken back to its unfinished
-        name: it is known by its front.
+        name: it is known by its front. So that volumes that are to be replaced stay until then,
+        they are taken back only by a run that already has all blobs.
 
         Args:
             count: How many files.
             addresses: Where blobs lie.
             fronts: How each file must begin, one after the other.
             is_split: Whether they are volumes.
+            is_whole: Whether all blobs are there.
+
+        Returns:
+            The files, from 0, that have their final names and stay so until they are replaced:
+            what `left` says of them is not in the unfinished ones.
 
         Raises:
             ConflictError: There is another volume of such a name, or the bundle was begun as one
@@ -113,18 +123,23 @@ class BundleFiles:
         self._addresses = addresses
         self._settle_form(is_split=is_split)
         if not self.is_split:
-            return
+            return frozenset()
         raise_open_files()
         finished = volumes_there(self.target)
         unfinished = unfinished_volumes(self.target)
+        takes_back = is_whole or not self._overwrite
         for number, front in zip(range(1, count + 1), fronts, strict=True):
             path = finished.get(number)
-            if path is not None and number not in unfinished and _begins_with(path, front):
+            if path is None or number in unfinished or not takes_back:
+                continue
+            if _begins_with(path, front):
                 move_file(path, partial_path(path))
+                del finished[number]
         for number in sorted({*range(1, count + 1), *unfinished}):
             if number not in self._volumes:
                 wanted = volume_path(self.target, number)
                 self._volumes[number] = PartialFile(wanted, overwrite=self._overwrite)
+        return frozenset(number - 1 for number in finished if number not in unfinished)
 
     def reserve(self, sizes: Sequence[int], *, beside: int = 0) -> None:
         """See to it that there is room for files of these sizes, before the first byte.
@@ -207,14 +222,8 @@ class BundleFiles:
         Raises:
             StorageError: They may not be; the system forgets that after it has said so once.
         """
-        files = self._files()
-        if len(files) == 1:
-            files[0].sync()
-            return
-        # at once, since a file system can make what they wait for durable in one go
-        with ThreadPoolExecutor(_SYNCS, thread_name_prefix="airgap-sync") as pool:
-            for synced in [pool.submit(file.sync) for file in files]:
-                synced.result()
+        for file in self._files():
+            file.sync()
 
     def publish(self) -> tuple[Path, ...]:
         """Give the synced files their final names, durably, and tell them.
@@ -226,15 +235,13 @@ class BundleFiles:
         """
         files = self._files()
         for file in files:
-            file.publish(durable=False)
-        for folder in {file.target.parent for file in files}:
-            with storage_errors(folder):
-                sync_folder(folder)
-        if self.is_split:
+            file.publish()
+        if self._wants_volumes:
+            kept = len(files) if self.is_split else 0
             for number, path in volumes_there(self.target).items():
-                if number > len(files):
+                if number > kept:
                     remove_file(path)
-            if self._overwrite and self.target.exists():
+            if self.is_split and self._overwrite and self.target.exists():
                 remove_file(self.target)
         return tuple(file.target for file in files)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from airgap.bundle.addresses import Addresses, address, is_cut
+from airgap.bundle.addresses import Addresses, address, is_cut, locate
 from airgap.bundle.bundle_files import BundleFiles, holdings_left
 from airgap.bundle.ingest import BlobIngest
 from airgap.bundle.journal import Holdings, Journal
@@ -259,10 +259,15 @@ class BundleWriter:
         self._plan = plan
         self._places = Addresses.of(plan.parts())
         fronts = (plan.layout(number).front for number in range(plan.count))
-        self._files.adopt(plan.count, self._places, fronts, is_split=plan.is_split)
+        is_whole = self._places.extents.keys() <= self._holdings.verified.keys()
+        lacking = self._files.adopt(
+            plan.count, self._places, fronts, is_split=plan.is_split, is_whole=is_whole
+        )
         if self._journal is None:
             self._journal = Journal(self._files.journal, self._files.inode, self._holdings)
         journal = self._journal
+        held = [extent for extent in self._holdings.extents() if not is_cut(extent)]
+        journal.drop([e.digest for e in held if locate(e.offset)[0] in lacking])
         self._drop_resized(journal)
         self._drop_cut_otherwise(journal)
         keeper = Keeper(self._files, journal, self._places, name=self.name, run=self._run)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from airgap.bundle.partial import PartialFile
 from airgap.bundle.writer import BundleWriter
 from airgap.errors import (
     ConflictError,
@@ -190,6 +191,92 @@ def test_volumes_that_are_there_are_refused_and_replaced_on_request(target: Path
     assert state(target) == volumes(made, 30_000)
 
 
+def replacing(target: Path, made: MadeBundle, limit: int) -> None:
+    """Write volumes over what is there."""
+    with opened(target, overwrite=True) as writer:
+        writer.begin(plan(made, limit))
+        put(writer, made.layout, made.contents)
+        writer.finish()
+
+
+def test_volumes_stay_until_the_same_ones_replace_them(target: Path) -> None:
+    """A run with --overwrite that fails leaves every volume under its name, run after run."""
+    made = bundle_of([BIG])
+    write_volumes(target, made, plan(made, 9000))
+    old = state(target)
+    for limit in (30_000, 9000, 9000):
+        with opened(target, overwrite=True) as writer:
+            writer.begin(plan(made, limit))
+            put(writer, made.layout, made.contents, limit=1)
+        assert old.items() <= state(target).items()
+    replacing(target, made, 9000)
+    assert state(target) == old
+
+
+def break_off_publishing(target: Path, made: MadeBundle, limit: int, names: int) -> None:
+    """Leave what a run leaves that ends after giving so many names."""
+    with pytest.MonkeyPatch.context() as patch:
+        real, given = PartialFile.publish, []
+
+        def publish(file: PartialFile, **options: bool) -> None:
+            if len(given) == names:
+                raise OSError("the power is gone")
+            given.append(file)
+            real(file, **options)
+
+        patch.setattr(PartialFile, "publish", publish)
+        with pytest.raises(OSError, match="power"):
+            write_volumes(target, made, plan(made, limit))
+
+
+@pytest.mark.parametrize("names", [1, 2, 4])
+def test_names_that_were_given_are_taken_back(target: Path, names: int) -> None:
+    """The next run gives all of them, and fetches nothing."""
+    made = bundle_of([BIG[:20_000], BIG[20_000:30_000], BIG[30_000:36_000]])
+    break_off_publishing(target, made, 9000, names)
+    assert len(list(target.parent.glob("release.0*.tar"))) == names
+    assert write_volumes(target, made, plan(made, 9000)) == 0
+    assert state(target) == volumes(made, 9000)
+
+
+@pytest.mark.parametrize("after", [8000, 13_000, 33_000, 90_000])
+@pytest.mark.parametrize("names", [1, 2, 3])
+def test_volumes_of_another_size_after_some_names_were_given(
+    target: Path, names: int, after: int
+) -> None:
+    """What lies under final names is not looked for in the unfinished files."""
+    made = bundle_of([BIG[:7000], BIG[7000:14_000], BIG[14_000:21_000], BIG[21_000:28_000]])
+    break_off_publishing(target, made, 7000, names)
+    with pytest.raises(ConflictError):
+        write_volumes(target, made, plan(made, after))
+    replacing(target, made, after)
+    wanted = volumes(made, after)
+    if after == 90_000:
+        wanted = {"release.001.tar": made.data}
+    assert state(target) == wanted
+
+
+def test_one_file_replaces_volumes(target: Path) -> None:
+    """Where all fits into one volume now, none of the old ones stays."""
+    made, small = bundle_of([BIG]), bundle_of([b"small"])
+    write_volumes(target, made, plan(made, 30_000))
+    with opened(target, overwrite=True) as writer:
+        writer.begin(plan(small, 30_000))
+        put(writer, small.layout, small.contents)
+        writer.finish()
+    assert state(target) == {"release.tar": small.data}
+
+
+def test_volumes_replace_one_file(target: Path) -> None:
+    """And only on request."""
+    made = bundle_of([BIG])
+    target.write_bytes(b"old")
+    with pytest.raises(ConflictError):
+        opened(target)
+    replacing(target, made, 30_000)
+    assert state(target) == volumes(made, 30_000)
+
+
 @pytest.mark.parametrize("left", ["all", "synced", "journal", "data"])
 class TestCrashes:
     @pytest.fixture(autouse=True)
@@ -231,6 +318,44 @@ class TestCrashes:
         for _ in crash_points(work, target.parent, left, every=3):
             pass
         assert wanted.items() <= state(target).items()
+
+    def test_at_every_step_of_a_move(self, target: Path, left: Left) -> None:
+        """After a crash while volumes of one size become those of another, either can follow."""
+        made = bundle_of([BIG[:9000], *LAYERS[:3]])
+        wanted = volumes(made, 4000)
+
+        def left_by() -> None:
+            for path in list(target.parent.iterdir()):
+                path.unlink()
+            with opened(target) as writer:
+                writer.begin(plan(made, 2900))
+                put(writer, made.layout, made.contents)
+
+        def work() -> None:
+            write_volumes(target, made, plan(made, 4000), clock=hurried())
+
+        left_by()
+        for step in crash_points(work, target.parent, left, every=4):
+            if not wanted.items() <= state(target).items():
+                write_volumes(target, made, plan(made, 4000))
+            assert wanted.items() <= state(target).items(), f"after step {step}"
+            left_by()
+
+    def test_at_every_step_of_replacing(self, target: Path, left: Left) -> None:
+        """Each name has all of the old volume or all of the new one, and in the end the new."""
+        old, made = bundle_of([BIG[:9000]]), bundle_of([BIG[:5000], *LAYERS[:2]])
+        before, wanted = volumes(old, 2000), volumes(made, 4000)
+
+        for path, data in before.items():
+            target.with_name(path).write_bytes(data)
+        for step in crash_points(lambda: replacing(target, made, 4000), target.parent, left):
+            found = state(target)
+            for name in before:
+                assert found.get(name) in (before[name], wanted.get(name)), f"after step {step}"
+            replacing(target, made, 4000)
+            assert state(target) == wanted, f"after step {step}"
+            for path, data in before.items():
+                target.with_name(path).write_bytes(data)
 
 
 def test_an_ingest_that_is_repeated_gives_the_same_pieces(target: Path) -> None:

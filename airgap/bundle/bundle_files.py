@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from airgap.bundle.addresses import Addresses, is_cut, locate
@@ -12,13 +13,15 @@ from airgap.bundle.placement import Extent
 from airgap.bundle.volume_names import unfinished_volumes, volume_path, volumes_there
 from airgap.content.atomic import move_file, remove_file
 from airgap.content.filesystem import file_system
-from airgap.content.posix import free_bytes, raise_open_files
+from airgap.content.posix import free_bytes, raise_open_files, sync_folder
 from airgap.content.storage import storage_errors
 from airgap.errors import AirgapError, ConflictError, StorageError, StorageFullError
 from airgap.oci.digest import Digest
 from airgap.wording import size_text
 
 _VOLUMES_JOURNAL = ".partial.volumes"
+_SYNCS = 8
+"""How many volumes are made durable at once."""
 
 
 class BundleFiles:
@@ -222,8 +225,14 @@ class BundleFiles:
         Raises:
             StorageError: They may not be; the system forgets that after it has said so once.
         """
-        for file in self._files():
-            file.sync()
+        files = self._files()
+        if len(files) == 1:
+            files[0].sync()
+            return
+        # at once, since a file system can make what they wait for durable in one go
+        with ThreadPoolExecutor(_SYNCS, thread_name_prefix="airgap-sync") as pool:
+            for synced in [pool.submit(file.sync) for file in files]:
+                synced.result()
 
     def publish(self) -> tuple[Path, ...]:
         """Give the synced files their final names, durably, and tell them.
@@ -235,7 +244,10 @@ class BundleFiles:
         """
         files = self._files()
         for file in files:
-            file.publish()
+            file.publish(durable=False)
+        for folder in {file.target.parent for file in files}:
+            with storage_errors(folder):
+                sync_folder(folder)
         if self._wants_volumes:
             kept = len(files) if self.is_split else 0
             for number, path in volumes_there(self.target).items():

@@ -19,7 +19,7 @@ from airgap.errors import AirgapError, ConflictError, StorageError, StorageFullE
 from airgap.oci.digest import Digest
 from airgap.wording import size_text
 
-_VOLUMES_JOURNAL = ".partial.volumes"
+_VOLUMES = ".volumes"
 _SYNCS = 8
 """How many volumes are made durable at once."""
 
@@ -362,7 +362,8 @@ def _inode(paths: Mapping[int, Path]) -> int:
 
 
 def _volumes_journal(target: Path) -> Path:
-    return target.with_name(target.name + _VOLUMES_JOURNAL)
+    partial = partial_path(target)
+    return partial.with_name(partial.name + _VOLUMES)
 
 
 def _begins_with(path: Path, front: bytes) -> bool:

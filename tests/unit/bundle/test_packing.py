@@ -71,7 +71,7 @@ def test_a_blob_is_cut_where_that_saves_a_volume() -> None:
 
 def test_a_blob_larger_than_a_volume_fills_those_before_its_last() -> None:
     """And what is left of the last is for others."""
-    volumes = packed([tuple([blob("large", 350_000), *filled(0.3)])])
+    volumes = packed([(blob("large", 350_000), *filled(0.3))])
     assert len(volumes) == 4
     assert cuts(volumes) == 1
     assert all(spare(volume) < 2 * members.BLOCK for volume in volumes[:3])
@@ -89,7 +89,7 @@ def test_an_image_stays_together_where_it_can() -> None:
 
 def test_a_piece_is_never_too_short_to_be_worth_it() -> None:
     """Room for less than a few blocks is left empty."""
-    volumes = packed([tuple([*filled(0.98), blob("next", 150_000)])])
+    volumes = packed([(*filled(0.98), blob("next", 150_000))])
     pieces = [e for volume in volumes for e in volume if e.start is not None]
     assert all(piece.length >= MIN_PIECE for piece in pieces[:-1])
     assert len(volumes[0]) == 1
@@ -99,7 +99,7 @@ def test_a_blob_without_bytes_has_a_place() -> None:
     """Alone, and behind a full volume."""
     empty = blob("empty", 0)
     assert [e.length for volume in packed([(empty,)]) for e in volume] == [0]
-    volumes = packed([tuple([*filled(1.0), empty])])
+    volumes = packed([(*filled(1.0), empty)])
     assert [len(volume) for volume in volumes] == [1, 1]
 
 

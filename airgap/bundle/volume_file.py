@@ -22,6 +22,7 @@ from airgap.errors import (
     ContentNotFoundError,
     IncompleteBundleError,
 )
+from airgap.oci.digest import Digest
 
 UNFINISHED = "run the export again to finish it, or copy it again from where it is whole"
 """What to do about a file that an export left before its end."""
@@ -96,6 +97,25 @@ class VolumeFile:
             actual = b"".join(_pieces(self._fd, start, layout.size - start))
         if actual != expected_tail(layout, actual):
             refuse_tail(actual, name=self.name)
+
+    def piece_digests(self) -> dict[Extent, Digest]:
+        """What each piece of a cut blob must hash to, as the seal says.
+
+        Raises:
+            BundleFormatError: The seal is damaged.
+            StorageError: The medium could not be read.
+        """
+        layout = self.layout
+        if not layout.pieces:
+            return {}
+        start = layout.placement.seal
+        with storage_errors(self.name):
+            tail = b"".join(_pieces(self._fd, start, layout.size - start))
+        with of_bundle():
+            header = members.parse_header(tail[: members.BLOCK])
+            size = header.size if header else 0
+            seal = Seal.parse(tail[members.BLOCK : members.BLOCK + size])
+        return dict(zip(layout.pieces, seal.pieces, strict=True))
 
     def chunks(self, extent: Extent, offset: int) -> Iterator[bytes]:
         """The bytes of a blob or piece that lies here, from an offset in it on.

@@ -25,6 +25,7 @@ _OUTCOMES = {
     "planned": "to be pushed",
     "image-only": "pushed as a single image",
     "failed": "failed",
+    "waiting": "waiting for another medium",
 }
 
 

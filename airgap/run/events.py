@@ -97,6 +97,21 @@ class RetryScheduled:
 
 
 @dataclass(frozen=True, slots=True)
+class MediumWanted:
+    """The work goes on as soon as another medium is there.
+
+    Attributes:
+        bundle: The bundle id.
+        volumes: How many volumes the bundle has.
+        missing: Those that are still to be read or written.
+    """
+
+    bundle: str
+    volumes: int
+    missing: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """Something that a user should know. Levels: debug, info, warning."""
 
@@ -114,6 +129,7 @@ Event = (
     | BlobAdvanced
     | BlobFinished
     | RetryScheduled
+    | MediumWanted
     | Notice
 )
 

@@ -12,7 +12,7 @@ from airgap.oci.digest import Digest
 from airgap.oci.platform import Platform
 from airgap.oci.reference import Reference
 
-Outcome = Literal["pushed", "present", "skipped", "planned", "image-only", "failed"]
+Outcome = Literal["pushed", "present", "skipped", "planned", "image-only", "failed", "waiting"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,8 @@ class ImportedImage:
         target: Its name on the destination.
         digest: What the target name stands for now.
         outcome: pushed; present (the same digest was there); skipped (another digest was there
-            and stays); planned (dry run); image-only (one platform instead of its index); failed.
+            and stays); planned (dry run); image-only (one platform instead of its index); failed;
+            waiting (for content on a medium that has not come yet).
     """
 
     source: str

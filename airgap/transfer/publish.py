@@ -19,6 +19,7 @@ from airgap.oci.manifest import Document
 from airgap.registry.client import Client
 from airgap.run import Run
 from airgap.run.events import PhaseFinished, PhaseStarted
+from airgap.transfer.decrypted import EncryptedBundle
 from airgap.transfer.destination import Destination, plan_targets
 from airgap.transfer.outcome import ImportResult
 from airgap.transfer.publication import plan_publications
@@ -56,7 +57,7 @@ class ImportOptions:
 
 
 def import_bundle(
-    bundle: Path | Sequence[Path] | BinaryIO,
+    bundle: Path | Sequence[Path] | BinaryIO | EncryptedBundle,
     to: Destination,
     *,
     client: Client,
@@ -66,8 +67,8 @@ def import_bundle(
     """Put what a bundle carries into a registry. May be repeated: only what is missing is sent.
 
     Args:
-        bundle: The file, its volumes or the folders that hold them, or a stream that gives its
-            bytes once.
+        bundle: The file, its volumes or the folders that hold them, a stream that gives its
+            bytes once, or encrypted files.
         to: The registry, and the path below which repositories go.
         client: Talks to the registry.
         options: What is imported.
@@ -84,6 +85,8 @@ def import_bundle(
     if isinstance(bundle, Path | Sequence):
         with open_bundle(bundle, expected=options.expect) as reader:
             return work.from_file(reader)
+    if isinstance(bundle, EncryptedBundle):
+        return work.from_pipe(bundle)
     return work.from_pipe(BundleStream(bundle, run=run))
 
 
@@ -98,16 +101,16 @@ class _Import:
     def from_file(self, reader: BundleReader) -> ImportResult:
         publisher = self._publisher(reader.catalog, reader.documents)
         publisher.check_tags()
-        self._begin(publisher)
+        begin_push(publisher, self._run)
         publisher.push_blobs(reader)
         return self._finish(publisher, reader.catalog)
 
-    def from_pipe(self, stream: BundleStream) -> ImportResult:
+    def from_pipe(self, stream: BundleStream | EncryptedBundle) -> ImportResult:
         front = stream.front()
         stream.check_alone()
         publisher = self._publisher(front.catalog, front.documents)
         publisher.check_tags()
-        self._begin(publisher)
+        begin_push(publisher, self._run)
         if self._options.dry_run:
             publisher.push_blobs(None)
         else:
@@ -118,29 +121,54 @@ class _Import:
         return self._finish(publisher, front.catalog)
 
     def _publisher(self, catalog: Catalog, documents: Mapping[Digest, Document]) -> Publisher:
-        catalog.expect(self._options.expect)
-        targets = plan_targets(
-            catalog.images,
-            self._to,
-            keep_host=self._options.keep_host,
-            only=self._options.only,
-            tag_digests=self._options.tag_digests,
-        )
-        settings = PublishSettings(
-            self._options.on_existing_tag,
-            self._options.sparse,
-            self._options.jobs,
-            self._options.keep_going,
-            self._options.dry_run,
-        )
-        publications = plan_publications(targets, catalog, documents)
-        receiver = RegistryReceiver(self._client, self._to.registry)
-        return Publisher(receiver, publications, settings, run=self._run)
-
-    def _begin(self, publisher: Publisher) -> None:
-        self._run.emit(PhaseStarted(PHASE, publisher.blob_count, publisher.blob_bytes))
+        front = (catalog, documents)
+        return plan_import(front, self._to, self._client, self._options, self._run)
 
     def _finish(self, publisher: Publisher, catalog: Catalog) -> ImportResult:
         publisher.push_manifests()
         self._run.emit(PhaseFinished(PHASE))
         return publisher.result(catalog, seconds=time.monotonic() - self._started)
+
+
+def plan_import(
+    front: tuple[Catalog, Mapping[Digest, Document]],
+    to: Destination,
+    client: Client,
+    options: ImportOptions,
+    run: Run,
+) -> Publisher:
+    """Decide what of a bundle goes where.
+
+    Args:
+        front: What the bundle carries, and its manifests.
+        to: The registry, and the path below which repositories go.
+        client: Talks to the registry.
+        options: What is imported.
+        run: Progress and cancellation.
+
+    Raises:
+        AirgapError: It is another bundle than the expected one, or cannot have these names.
+    """
+    catalog, documents = front
+    catalog.expect(options.expect)
+    targets = plan_targets(
+        catalog.images,
+        to,
+        keep_host=options.keep_host,
+        only=options.only,
+        tag_digests=options.tag_digests,
+    )
+    settings = PublishSettings(
+        options.on_existing_tag,
+        options.sparse,
+        options.jobs,
+        options.keep_going,
+        options.dry_run,
+    )
+    publications = plan_publications(targets, catalog, documents)
+    return Publisher(RegistryReceiver(client, to.registry), publications, settings, run=run)
+
+
+def begin_push(publisher: Publisher, run: Run) -> None:
+    """Say how much a push is about."""
+    run.emit(PhaseStarted(PHASE, publisher.blob_count, publisher.blob_bytes))

@@ -21,7 +21,7 @@ from airgap.transfer.destination import Target
 from airgap.transfer.outcome import Failure, ImportedImage, ImportResult, Outcome, may_go_on
 from airgap.transfer.publication import Publication
 from airgap.transfer.push_blobs import Attempt, BlobPusher, Tally, sending_order
-from airgap.transfer.push_manifests import ManifestPusher, Sparse, tag_digests
+from airgap.transfer.push_manifests import ManifestPusher, Sparse, set_tags, tag_digests
 from airgap.transfer.receiver import Receiver, ReceivingRepository
 from airgap.transfer.rehearsal import RehearsedRepository
 from airgap.transfer.workers import Task, Workers
@@ -85,6 +85,7 @@ class Publisher:
         self._tags: dict[tuple[str, str], Digest] = {}
         self._kept: dict[str, set[str]] = {}
         self._failed: dict[Target, AirgapError] = {}
+        self._waiting: dict[Target, set[Digest]] = {}
         self._named: dict[Target, Digest] = {}
         self._present: set[Target] = set()
         self._wanted = _wants(self._publications)
@@ -105,6 +106,11 @@ class Publisher:
         """After `push_blobs`: the bytes that were sent, or in a dry run would be."""
         return self._tally.pushed_bytes
 
+    @property
+    def awaited(self) -> frozenset[Digest]:
+        """After `push_blobs`: what neither the source nor the registry has yet."""
+        return frozenset[Digest]().union(*self._waiting.values())
+
     def check_tags(self) -> None:
         """Look at every tag that will be set, before anything is sent.
 
@@ -114,7 +120,7 @@ class Publisher:
         plan = [
             (publication.target, tag, digests)
             for publication in self._publications
-            for tag, digests in _tags(publication, self._settings.sparse)
+            for tag, digests in set_tags(publication, self._settings.sparse)
         ]
         wanting: dict[tuple[str, str], list[Target]] = {}
         for target, tag, _ in plan:
@@ -134,11 +140,14 @@ class Publisher:
         for target, error in errors.items():
             self._fail(target, error)
 
-    def push_blobs(self, source: BlobSource | None) -> None:
+    def push_blobs(
+        self, source: BlobSource | None, *, held: Callable[[Descriptor], bool] | None = None
+    ) -> None:
         """Send what is missing, in parallel.
 
         Args:
             source: Where the blobs are; None for a dry run, which opens none.
+            held: Which blobs the source has; what needs one that nobody has waits for it.
         """
 
         def opener(descriptor: Descriptor) -> Opener:
@@ -153,6 +162,12 @@ class Publisher:
                 with self._attempt(self._wanted[descriptor.digest].targets):
                     repositories = self._repositories_for(descriptor.digest)
                     attempt = self._attempts(descriptor.digest)
+                    if held is not None and not held(descriptor):
+                        lacking = self._blobs.find(
+                            descriptor, repositories, attempt=attempt, run=run
+                        )
+                        self._await(descriptor.digest, {r.repository for r in lacking})
+                        return
                     self._blobs.push(
                         descriptor, repositories, opener(descriptor), attempt=attempt, run=run
                     )
@@ -194,7 +209,7 @@ class Publisher:
 
             return push
 
-        self._parallel([task(p) for p in self._publications if p.target not in self._failed])
+        self._parallel([task(p) for p in self._publications if self._is_ready(p.target)])
 
     def result(self, catalog: Catalog, *, seconds: float) -> ImportResult:
         """What became of everything that was to come from a bundle."""
@@ -203,7 +218,7 @@ class Publisher:
         return ImportResult(
             catalog.id,
             images,
-            sum(len(p.referrals) for p in self._publications if p.target not in self._failed),
+            sum(len(p.referrals) for p in self._publications if self._is_ready(p.target)),
             self._tally.pushed,
             self._tally.pushed_bytes,
             self._tally.present,
@@ -264,6 +279,8 @@ class Publisher:
         outcome: Outcome = "pushed"
         if target in self._failed:
             outcome = "failed"
+        elif target in self._waiting:
+            outcome = "waiting"
         elif target.tag in self._kept.get(target.repository, set()) and current is not None:
             outcome, digest = "skipped", current
         elif self._named[target] == digest and (
@@ -338,6 +355,15 @@ class Publisher:
 
         return attempt
 
+    def _is_ready(self, target: Target) -> bool:
+        return target not in self._failed and target not in self._waiting
+
+    def _await(self, digest: Digest, repositories: set[str]) -> None:
+        with self._lock:
+            for target in self._wanted[digest].targets:
+                if target.repository in repositories:
+                    self._waiting.setdefault(target, set()).add(digest)
+
     def _fail(self, target: Target, error: AirgapError) -> None:
         with self._lock:
             is_new = target not in self._failed
@@ -352,25 +378,6 @@ class Publisher:
             return lambda: task(workers.run)
 
         workers.finish([bound(task) for task in tasks])
-
-
-def _tags(publication: Publication, sparse: Sparse) -> Iterator[tuple[str, tuple[Digest, ...]]]:
-    """The tags that a publication sets, and what they may name already."""
-    target = publication.target
-    if target.tag is not None:
-        yield target.tag, _names(publication, sparse)
-    for referral in publication.referrals:
-        if referral.tag is not None:
-            yield referral.tag, tag_digests(referral.document)
-
-
-def _names(publication: Publication, sparse: Sparse) -> tuple[Digest, ...]:
-    """What the name of an image stands for: its root, or what an earlier run put in its place."""
-    root = tag_digests(publication.root)
-    image = publication.single_image() if publication.is_sparse and sparse != "fail" else None
-    if image is None:
-        return root
-    return tag_digests(image) if sparse == "image" else root + tag_digests(image)
 
 
 def _wants(publications: Iterable[Publication]) -> dict[Digest, _Want]:

@@ -110,6 +110,23 @@ class BlobPusher:
                 self._send(descriptor, repository, mount_from, open_at, run)
                 present.append(repository)
 
+    def find(
+        self,
+        descriptor: Descriptor,
+        repositories: Sequence[ReceivingRepository],
+        *,
+        attempt: Attempt,
+        run: Run,
+    ) -> list[ReceivingRepository]:
+        """Give the repositories that lack a blob which is not at hand, and cannot mount it."""
+        present, missing = self._look(descriptor, repositories, attempt, run)
+        lacking: list[ReceivingRepository] = []
+        for repository in missing:
+            with attempt(repository):
+                if not self._mount(descriptor, repository, present, run):
+                    lacking.append(repository)
+        return lacking
+
     def push_passing(
         self,
         descriptor: Descriptor,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Literal
 
@@ -224,6 +224,25 @@ def tag_digests(document: Document) -> tuple[Digest, ...]:
     """
     own = document.descriptor.digest
     return (own,) if own.algorithm == "sha256" else (own, Digest.of(document.raw))
+
+
+def set_tags(publication: Publication, sparse: Sparse) -> Iterator[tuple[str, tuple[Digest, ...]]]:
+    """The tags that a publication sets, and what they may name already."""
+    target = publication.target
+    if target.tag is not None:
+        yield target.tag, _names(publication, sparse)
+    for referral in publication.referrals:
+        if referral.tag is not None:
+            yield referral.tag, tag_digests(referral.document)
+
+
+def _names(publication: Publication, sparse: Sparse) -> tuple[Digest, ...]:
+    """What the name of an image stands for: its root, or what an earlier run put in its place."""
+    root = tag_digests(publication.root)
+    image = publication.single_image() if publication.is_sparse and sparse != "fail" else None
+    if image is None:
+        return root
+    return tag_digests(image) if sparse == "image" else root + tag_digests(image)
 
 
 def _names_subject(document: Document, subject: Digest) -> bool:

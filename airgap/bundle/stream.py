@@ -1,10 +1,10 @@
-"""A bundle that comes through a pipe: read once, front to back, with nothing kept on disk."""
+"""A bundle or a volume that comes through a pipe: read once, front to back, never kept on disk."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import Protocol
 
 from airgap.bundle.front import Front, Tape, read_front, take_header, take_padding
 from airgap.bundle.placement import Extent
@@ -12,24 +12,33 @@ from airgap.bundle.volume_file import behind_the_end, refuse_tail
 from airgap.content.storage import storage_error
 from airgap.content.store import CHUNK_SIZE, Chunks
 from airgap.errors import IncompleteBundleError, StorageError, UnavailableError
-from airgap.oci.digest import Digest
-from airgap.oci.layout import blob_path
+from airgap.oci.digest import Digest, Hasher
 from airgap.run import Run
+
+
+class ByteSource(Protocol):
+    """What gives bytes in order: a pipe, or what decrypts them."""
+
+    def read(self, size: int, /) -> bytes:
+        """Give at most so many bytes; none at the end."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class StreamedBlob:
-    """A blob whose bytes are next in the pipe.
+    """A blob, or a piece of a cut one, whose bytes are next in the pipe.
 
     Attributes:
         digest: What it must hash to; who takes the bytes verifies them.
         size: How many bytes it has.
         chunks: The bytes, once, in chunks of at most `CHUNK_SIZE`; valid until the next blob.
+        start: Where in the blob the piece begins; None where it is no piece.
     """
 
     digest: Digest
     size: int
     chunks: Chunks = field(repr=False)
+    start: int | None = None
 
 
 class BundleStream:
@@ -41,12 +50,13 @@ class BundleStream:
         name: What the bundle is called in messages.
     """
 
-    def __init__(self, stream: BinaryIO, *, run: Run, name: str = "standard input") -> None:
+    def __init__(self, stream: ByteSource, *, run: Run, name: str = "standard input") -> None:
         self._stream = stream
         self._run = run
         self._tape = Tape(self._read, name=name)
         self._front: Front | None = None
         self._blobs: Iterator[StreamedBlob] | None = None
+        self._pieces: list[Digest] = []
         self._is_finished = False
         self.name = name
 
@@ -102,7 +112,7 @@ class BundleStream:
         """Let pass what was not asked for, and see that the seal is there and nothing behind it.
 
         All bytes that no blob's digest covers were compared with planned ones as they passed, so
-        the seal is right exactly when it is the planned one.
+        the seal is right exactly when it is the planned one, with what pieces hashed to.
 
         Raises:
             BundleFormatError: The seal is another one, or something lies behind it.
@@ -114,7 +124,7 @@ class BundleStream:
             return
         for _ in self.blobs():
             pass
-        tail = self.front().layout.tail()
+        tail = self.front().layout.tail(tuple(self._pieces))
         actual = self._tape.upto(len(tail))
         if len(actual) < len(tail):
             self._tape.cut("the seal")
@@ -126,19 +136,24 @@ class BundleStream:
 
     def _each_blob(self, front: Front) -> Iterator[StreamedBlob]:
         for extent in front.layout.blobs:
-            name = blob_path(extent.digest)
-            take_header(self._tape, name, extent.length)
-            yield StreamedBlob(extent.digest, extent.length, self._chunks(extent))
-            for _ in self._chunks(extent):
+            piece = None if extent.start is None else Hasher()
+            take_header(self._tape, extent.name, extent.length)
+            chunks = self._chunks(extent, piece)
+            yield StreamedBlob(extent.digest, extent.length, chunks, extent.start)
+            for _ in self._chunks(extent, piece):
                 pass
-            take_padding(self._tape, name, extent.length)
+            if piece is not None:
+                self._pieces.append(piece.digest())
+            take_padding(self._tape, extent.name, extent.length)
 
-    def _chunks(self, extent: Extent) -> Iterator[bytes]:
+    def _chunks(self, extent: Extent, piece: Hasher | None) -> Iterator[bytes]:
         """What is left of a blob: nothing once the pipe is behind it."""
         while (left := extent.end - self._tape.offset) > 0:
             chunk = self._tape.some(left)
             if not chunk:
-                self._tape.cut(blob_path(extent.digest))
+                self._tape.cut(extent.name)
+            if piece is not None:
+                piece.update(chunk)
             yield chunk
 
     def _read(self, size: int) -> bytes:

@@ -13,7 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from airgap.bundle.envelope import MAX_SIZE, SUFFIX, Envelope, EnvelopeEntry
+from airgap.bundle.envelope import SUFFIX, Envelope, EnvelopeEntry
+from airgap.bundle.envelope_file import ENDING, KEY_ENDING, read_envelope
 from airgap.bundle.partial import PartialFile
 from airgap.bundle.pipe import PipeWriter
 from airgap.bundle.volume_names import beside, volume_path
@@ -38,8 +39,6 @@ from airgap.transfer.plan import Fetch
 from airgap.transfer.workers import Workers
 from airgap.wording import size_text
 
-ENDING = ".age"
-KEY_ENDING = ".key.age"
 _MOST = 4
 """So many volumes are written at once: each takes a process, and some 25 MiB."""
 
@@ -275,19 +274,3 @@ class EncryptedTarget:
                 hint="make room, or choose another place with -o",
                 origin="local",
             )
-
-
-def read_envelope(path: Path) -> Envelope | None:
-    """What lies beside encrypted volumes; None where nothing does.
-
-    Raises:
-        BundleFormatError: It is damaged.
-        StorageError: It cannot be read.
-    """
-    with storage_errors(path):
-        try:
-            with path.open("rb") as stream:
-                raw = stream.read(MAX_SIZE + 1)
-        except FileNotFoundError:
-            return None
-    return Envelope.parse(raw)

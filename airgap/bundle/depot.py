@@ -107,8 +107,11 @@ class BundleRepository:
         """
         if digest not in self._shelf.blobs:
             return None
-        size = self._find(digest).size_of(digest)
-        return Descriptor(mediatype.OCTET_STREAM, digest, size)
+        try:
+            holder = self._find(digest)
+        except ContentNotFoundError:  # an image wants it, and its volume is not here
+            return None
+        return Descriptor(mediatype.OCTET_STREAM, digest, holder.size_of(digest))
 
     def has_blob(self, descriptor: Descriptor, /) -> bool:
         """Whether the blob can be read here.

@@ -29,6 +29,10 @@ _HEADER = 4096
 it takes beside recipients, with a stanza that means nothing and has a random size."""
 
 
+_SECRETS = ("AGE-SECRET-KEY", "-----BEGIN")
+"""How secrets begin; nothing that does is ever shown."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recipients:
     """Whom something is encrypted to.
@@ -48,16 +52,20 @@ class Recipients:
             ContentNotFoundError: There is no such file.
             StorageError: A file cannot be read.
         """
-        lines = dict.fromkeys(line for text in texts for line in _recipient_lines(text.strip()))
+        lines: dict[str, str] = {}
+        for text in texts:
+            for line, place in _recipient_lines(text.strip()):
+                lines.setdefault(line, place)
         if not lines:
             raise SettingsError("there are no recipients", hint="--encrypt-to age1… or a file")
         child = _child()
-        for line in lines:
+        for line, place in lines.items():
             try:
                 child.recipient(line)
             except _pyrage().RecipientError as error:
+                # never with the text of a file: it may be the wrong one, with secrets
                 raise SettingsError(
-                    f"{visible(line[:80])!r} is no recipient",
+                    f"{place} is no recipient",
                     hint="a recipient begins with age1, ssh-ed25519 or ssh-rsa; or name a file"
                     " of them",
                 ) from error
@@ -108,7 +116,16 @@ class Identities:
 
     @property
     def recipients(self) -> Recipients:
-        """Whom to encrypt to so that these can read it; only of age's own kind."""
+        """Whom to encrypt to so that these can read it; only of age's own kind.
+
+        Raises:
+            SettingsError: One is a key of SSH, whose public half stands in a file of its own.
+        """
+        if any(text.startswith("-----BEGIN") for text in self.texts):
+            raise SettingsError(
+                "the recipient of a key of SSH is not made from it",
+                hint="name its public half, the line in the file that ends with .pub",
+            )
         child = _child()
         return Recipients(tuple(str(child.identity(text).to_public()) for text in self.texts))
 
@@ -143,14 +160,20 @@ def read_passphrase(path: Path) -> str:
     return text
 
 
-def _recipient_lines(text: str) -> Iterator[str]:
+def _recipient_lines(text: str) -> Iterator[tuple[str, str]]:
+    """Each recipient, with what it is called in messages."""
     if text.startswith(("age1", "ssh-")):
-        yield text
+        yield text, repr(visible(text[:80]))
         return
+    if text.upper().startswith(_SECRETS):
+        raise SettingsError(
+            "a secret key was given as a recipient, and is not shown here",
+            hint="take the public one, which begins with age1; make a new pair if others saw this",
+        )
     path = Path(text)
-    for line in _text(_read(path), path).splitlines():
+    for number, line in enumerate(_text(_read(path), path).splitlines(), 1):
         if line.strip() and not line.startswith("#"):
-            yield line.strip()
+            yield line.strip(), f"line {number} of {path}"
 
 
 def _identities(raw: bytes, path: Path) -> list[str]:

@@ -31,6 +31,20 @@ def test_what_is_no_recipient_is_refused_by_its_text(text: str) -> None:
         Recipients.parse([text])
 
 
+@pytest.mark.parametrize("damage", [0, 1])
+def test_a_secret_key_that_is_given_as_a_recipient_is_not_shown(
+    tmp_path: Path, damage: int
+) -> None:
+    """Neither as a text nor out of a file, whole or damaged."""
+    secret = str(pyrage.x25519.Identity.generate())[: 74 - damage]
+    file = tmp_path / "key.txt"
+    file.write_text(secret)
+    for given in (secret, secret.lower(), str(file)):
+        with pytest.raises(SettingsError) as caught:
+            Recipients.parse([given])
+        assert secret[16:40].lower() not in f"{caught.value.message} {caught.value.hint}".lower()
+
+
 def test_a_file_of_recipients_that_is_not_there_or_empty_is_refused(tmp_path: Path) -> None:
     """Nothing is ever encrypted to nobody."""
     with pytest.raises(ContentNotFoundError):

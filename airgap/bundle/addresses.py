@@ -88,16 +88,20 @@ class PieceHasher:
 
     Args:
         pieces: Its pieces in order.
+        skip: How many bytes pass before the first of them.
     """
 
-    def __init__(self, pieces: tuple[Extent, ...]) -> None:
+    def __init__(self, pieces: tuple[Extent, ...], *, skip: int = 0) -> None:
+        self._skip = skip
         self._waiting = list(reversed(pieces))
         self._hasher = Hasher()
         self._done: list[Digest] = []
 
     def update(self, data: bytes) -> None:
         """Take the next bytes of the blob."""
-        view = memoryview(data)
+        skipped = min(self._skip, len(data))
+        self._skip -= skipped
+        view = memoryview(data)[skipped:]
         while view and self._waiting:
             left = self._waiting[-1].length - self._hasher.size
             self._hasher.update(view[:left])

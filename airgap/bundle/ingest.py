@@ -38,9 +38,13 @@ class BlobIngest:
     ) -> None:
         self._files = files
         self._parts = parts
-        self._hasher = self._new_hasher(extent)
         self._syncer = syncer
         self._extent = extent
+        # the first piece is hashed together with the blob, where both take the same function
+        is_shared = is_cut(extent) and extent.digest.algorithm == "sha256"
+        self._prefix = parts[0].length if is_shared else 0
+        self._hasher = self._new_hasher()
+        self._first: tuple[Digest, ...] = ()
         self._run = run
         self._is_committed = extent.digest in syncer.journal.holdings.verified
         self._is_verified = self._is_committed
@@ -49,7 +53,7 @@ class BlobIngest:
     @property
     def pieces(self) -> tuple[Digest, ...]:
         """What its pieces hash to, if it is cut and was received here."""
-        return self._hasher.digests() if self._is_verified else ()
+        return (*self._first, *self._hasher.digests()) if self._is_verified else ()
 
     @property
     def offset(self) -> int:
@@ -82,6 +86,7 @@ class BlobIngest:
                 verifier.finish()
             else:
                 self._pull(open_at, verifier)
+            self._keep_first(verifier)
         except IntegrityError as error:
             self.abort()
             if not resumed or not isinstance(error, DigestMismatchError):
@@ -113,18 +118,26 @@ class BlobIngest:
         self._is_open = False
 
     def _verifier(self) -> Verifier:
-        return Verifier(self._extent.digest, self._extent.length, origin="source")
+        extent = self._extent
+        return Verifier(extent.digest, extent.length, origin="source", prefix=self._prefix)
 
-    def _new_hasher(self, extent: Extent) -> PieceHasher:
-        return PieceHasher(self._parts if is_cut(extent) else ())
+    def _new_hasher(self) -> PieceHasher:
+        parts = self._parts[1:] if self._prefix else self._parts
+        return PieceHasher(parts if is_cut(self._extent) else (), skip=self._prefix)
+
+    def _keep_first(self, verifier: Verifier) -> None:
+        digest = verifier.prefix_digest
+        self._first = () if digest is None else (digest,)
 
     def _receive_anew(self, open_at: Opener) -> None:
-        self._hasher = self._new_hasher(self._extent)
+        self._hasher = self._new_hasher()
+        verifier = self._verifier()
         try:
-            self._pull(open_at, self._verifier())
+            self._pull(open_at, verifier)
         except IntegrityError:
             self.abort()
             raise
+        self._keep_first(verifier)
 
     def _hash_what_is_there(self, verifier: Verifier) -> None:
         length = self._syncer.begun(self._extent.digest)

@@ -91,11 +91,16 @@ class Verifier:
         digest: What the content must hash to.
         size: How many bytes it must have.
         origin: Which side the content comes from, for the error.
+        prefix: What so many bytes from the start hash to is wanted, too.
     """
 
-    def __init__(self, digest: Digest, size: int, *, origin: Origin | None = None) -> None:
+    def __init__(
+        self, digest: Digest, size: int, *, origin: Origin | None = None, prefix: int = 0
+    ) -> None:
         self.expected = digest
         self.expected_size = size
+        self.prefix_digest: Digest | None = None
+        self._prefix = prefix
         self._origin: Origin | None = origin
         self._hasher = Hasher(digest.algorithm)
 
@@ -122,6 +127,12 @@ class Verifier:
                 actual=f"more than {self.expected_size}",
                 origin=self._origin,
             )
+        left = self._prefix - self._hasher.size
+        if 0 < left <= len(chunk):
+            view = memoryview(chunk)
+            self._hasher.update(view[:left])
+            self.prefix_digest = self._hasher.digest()
+            chunk = view[left:]
         self._hasher.update(chunk)
 
     def finish(self) -> None:

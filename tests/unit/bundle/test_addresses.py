@@ -78,6 +78,16 @@ def test_each_piece_is_hashed_however_the_bytes_come(chunk: int) -> None:
     assert hasher.digests() == tuple(map(Digest.of, (data[:100], data[100:150], data[150:])))
 
 
+@pytest.mark.parametrize("chunk", [1, 99, 101, 159])
+def test_bytes_before_the_first_piece_are_skipped(chunk: int) -> None:
+    """The piece before was hashed elsewhere."""
+    data = bytes(range(159))
+    hasher = PieceHasher(tuple(extent for _, extent in PIECES[1:]), skip=100)
+    for at in range(0, len(data), chunk):
+        hasher.update(data[at : at + chunk])
+    assert hasher.digests() == (Digest.of(data[100:150]), Digest.of(data[150:]))
+
+
 def test_a_piece_that_did_not_pass_whole_has_no_digest() -> None:
     """Only those before it have."""
     hasher = PieceHasher(tuple(extent for _, extent in PIECES))

@@ -17,7 +17,7 @@ from airgap.errors import (
     UnavailableError,
 )
 from airgap.run import Run
-from tests.support.bundles import MadeBundle
+from tests.support.bundles import MadeBundle, tiny_bundle
 from tests.support.crashes import Left, crash_points
 from tests.support.plans import LAYERS, OLD, PLANS
 from tests.support.volume_sets import fill, plan
@@ -356,6 +356,14 @@ class TestCrashes:
             assert state(target) == wanted, f"after step {step}"
             for path, data in before.items():
                 target.with_name(path).write_bytes(data)
+
+
+@pytest.mark.parametrize("limit", [5, 11, 17])
+def test_pieces_of_a_blob_with_another_digest_are_named_by_sha256(target: Path, limit: int) -> None:
+    """A blob of sha512 is hashed apart from its pieces."""
+    made = tiny_bundle(algorithm="sha512", layers=(b"a layer of a few bytes", b"another"))
+    write_volumes(target, made, plan(made, limit))
+    assert state(target) == volumes(made, limit)
 
 
 def test_an_ingest_that_is_repeated_gives_the_same_pieces(target: Path) -> None:

@@ -132,3 +132,14 @@ def test_a_verifier_tells_both_digests_when_they_differ():
     assert caught.value.expected == str(Digest.of(b"content"))
     assert caught.value.actual == str(Digest.of(b"bontent"))
     assert caught.value.origin == "bundle"
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 4, 5, 10])
+def test_a_verifier_tells_what_a_prefix_hashes_to(chunk: int) -> None:
+    """Wherever it ends within a chunk; the whole content is compared all the same."""
+    data = b"0123456789"
+    verifier = Verifier(Digest.of(data), len(data), prefix=4)
+    for at in range(0, len(data), chunk):
+        verifier.update(data[at : at + chunk])
+    verifier.finish()
+    assert verifier.prefix_digest == Digest.of(data[:4])

@@ -36,13 +36,13 @@ class FoundBundle:
         id: The bundle id that its files name.
         volumes: How many volumes it has; 1 for a bundle of one file.
         files: Where each volume is that is here, by its number.
-        doubles: Further files with volumes that are here already.
+        doubles: Further files with a volume that is here already, by its number.
     """
 
     id: Digest
     volumes: int
     files: Mapping[int, Path]
-    doubles: tuple[Path, ...] = ()
+    doubles: Mapping[int, tuple[Path, ...]] = field(default_factory=dict[int, tuple[Path, ...]])
 
     @property
     def missing(self) -> tuple[int, ...]:
@@ -52,8 +52,16 @@ class FoundBundle:
 
 @dataclass(slots=True)
 class _Group:
-    files: dict[int, Path] = field(default_factory=dict[int, Path])
-    doubles: list[Path] = field(default_factory=list[Path])
+    files: dict[int, list[Path]] = field(default_factory=dict[int, list[Path]])
+
+    def found(self, bundle: Digest, volumes: int) -> FoundBundle:
+        files = dict(sorted(self.files.items()))
+        return FoundBundle(
+            bundle,
+            volumes,
+            {number: paths[0] for number, paths in files.items()},
+            {number: tuple(paths[1:]) for number, paths in files.items() if len(paths) > 1},
+        )
 
 
 def discover(paths: Sequence[Path]) -> tuple[FoundBundle, ...]:
@@ -75,20 +83,14 @@ def discover(paths: Sequence[Path]) -> tuple[FoundBundle, ...]:
                 raise
             continue
         group = groups.setdefault((placement.bundle, placement.volumes), _Group())
-        if placement.volume in group.files:
-            group.doubles.append(path)
-        else:
-            group.files[placement.volume] = path
+        group.files.setdefault(placement.volume, []).append(path)
     if not groups:
         raise ContentNotFoundError(
             f"{', '.join(map(str, paths))}: there is no bundle in it",
             hint="name the files of the bundle, or the folder that holds them",
             origin="local",
         )
-    return tuple(
-        FoundBundle(bundle, volumes, dict(sorted(group.files.items())), tuple(group.doubles))
-        for (bundle, volumes), group in groups.items()
-    )
+    return tuple(group.found(bundle, volumes) for (bundle, volumes), group in groups.items())
 
 
 def choose(found: Sequence[FoundBundle], expected: Digest | None = None) -> FoundBundle:
@@ -168,10 +170,11 @@ def read_placement(path: Path) -> Placement:
 def _in_folder(folder: Path, endings: tuple[str, ...]) -> Iterator[Path]:
     with storage_errors(folder):
         for path in sorted(folder.iterdir()):
-            is_taken = path.name.endswith(endings) or (
-                not path.name.endswith(SUFFIX) and _begins_as_bundle(path)
-            )
-            if path.is_file() and is_taken:
+            # before it is opened: a named pipe would wait for somebody who writes
+            if path.is_file() and (
+                path.name.endswith(endings)
+                or (not path.name.endswith(SUFFIX) and _begins_as_bundle(path))
+            ):
                 yield path
 
 

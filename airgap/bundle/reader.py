@@ -9,12 +9,13 @@ from types import TracebackType
 from typing import Self
 
 from airgap.bundle.catalog import Catalog
-from airgap.bundle.discovery import choose, discover
+from airgap.bundle.discovery import FoundBundle, choose, discover
 from airgap.bundle.front import Front
 from airgap.bundle.placement import Extent
 from airgap.bundle.volume_file import VolumeFile
 from airgap.content.store import Chunks
 from airgap.errors import (
+    AirgapError,
     BundleFormatError,
     ContentNotFoundError,
     IncompleteBundleError,
@@ -55,7 +56,7 @@ def open_bundle(
     if len(wanted) == 1 and not wanted[0].is_dir():
         volumes = [VolumeFile.open(wanted[0])]
     else:
-        volumes = _open_all(list(choose(discover(wanted), expected).files.values()))
+        volumes = _open_all(choose(discover(wanted), expected))
     try:
         reader = BundleReader(volumes, name=_name(wanted))
         if must_be_whole:
@@ -73,15 +74,27 @@ def _name(paths: Sequence[Path]) -> str:
     return shown if len(paths) <= 3 else f"{shown} and {len(paths) - 3} more"
 
 
-def _open_all(paths: Sequence[Path]) -> list[VolumeFile]:
+def _open_all(found: FoundBundle) -> list[VolumeFile]:
     with ExitStack() as opening:
         volumes = []
-        for path in paths:
-            volume = VolumeFile.open(path)
+        for number, path in found.files.items():
+            volume = _open_one((path, *found.doubles.get(number, ())))
             opening.callback(volume.close)
             volumes.append(volume)
         opening.pop_all()
     return volumes
+
+
+def _open_one(copies: Sequence[Path]) -> VolumeFile:
+    """The first copy of a volume that opens; where none does, what is wrong with the first."""
+    problem: AirgapError | None = None
+    for path in copies:
+        try:
+            return VolumeFile.open(path)
+        except AirgapError as error:
+            problem = problem or error
+    assert problem is not None, "there is at least one copy"
+    raise problem
 
 
 class BundleReader:

@@ -11,6 +11,7 @@ import click
 
 from airgap.bundle.media_sizes import parse_volume_size
 from airgap.bundle.parity import ParityRequest
+from airgap.cli.encryption_options import encrypt_options, encryption
 from airgap.cli.invocation import Invocation
 from airgap.cli.options import (
     BUNDLE,
@@ -61,6 +62,9 @@ class ExportFlags(NetworkFlags):
     parity: str | None
     parity_memory: str | None
     checksums: bool
+    encrypt_to: tuple[str, ...]
+    passphrase: bool
+    passphrase_file: Path | None
 
 
 @click.command("images")
@@ -133,6 +137,7 @@ class ExportFlags(NetworkFlags):
     help="About how much memory making parity may take (default 512 MiB).",
 )
 @click.option("--checksums", is_flag=True, help="Write a file for sha256sum -c beside the bundle.")
+@encrypt_options
 @jobs_option
 @click.option("--dry-run", is_flag=True, help="Print the plan and fetch no layers.")
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
@@ -204,6 +209,11 @@ def _options(flags: ExportFlags, jobs: int) -> ExportOptions:
         keep_going=flags["keep_going"],
         volume_size=parse_volume_size(volume_size) if volume_size is not None else None,
         protect=_protect(flags),
+        encrypt=encryption(
+            flags["encrypt_to"],
+            passphrase=flags["passphrase"],
+            passphrase_file=flags["passphrase_file"],
+        ),
     )
 
 

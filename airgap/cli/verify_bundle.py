@@ -11,6 +11,7 @@ from typing import Unpack
 import click
 
 from airgap.bundle.check import check_bundle
+from airgap.bundle.check_encrypted import check_encrypted_bundle, is_encrypted
 from airgap.bundle.finding import CheckedFile, CheckReport, Finding
 from airgap.bundle.volume_file import UNFINISHED
 from airgap.cli.invocation import Invocation
@@ -84,6 +85,8 @@ def verify_bundle(invocation: Invocation, **flags: Unpack[VerifyFlags]) -> None:
     BUNDLE is a file, or the files and folders that hold the volumes of one bundle, in any order.
     Volumes that are missing are told at once. Everything that is wrong is listed. The exit code
     tells the worst: 22 the structure, 20 other bytes than promised, 23 something is missing.
+
+    Of encrypted files every byte is checked for damage, with no key; what is in them is not.
     """
     session = Session(invocation, flags, command=COMMAND)
     expect = flags["expect"]
@@ -91,7 +94,8 @@ def verify_bundle(invocation: Invocation, **flags: Unpack[VerifyFlags]) -> None:
     paths = [as_seekable(path) for path in flags["bundle"]]
     started = time.monotonic()
     with session.run() as run:
-        report = check_bundle(
+        check = check_encrypted_bundle if is_encrypted(paths) else check_bundle
+        report = check(
             paths,
             run=run,
             jobs=session.settings.jobs,

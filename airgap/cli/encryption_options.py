@@ -1,0 +1,99 @@
+"""Options of what is encrypted, and where its keys and passphrases come from."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from airgap.cli.options import FILE, Command
+from airgap.content.age import Identities, Recipients, read_passphrase
+from airgap.errors import SettingsError
+from airgap.transfer.encrypted import Encryption
+
+_PASSPHRASE = click.option(
+    "--passphrase-file",
+    type=FILE,
+    metavar="FILE",
+    help="The passphrase is the one line of this file.",
+)
+
+
+def encrypt_options(command: Command) -> Command:
+    """Add `--encrypt-to`, `--passphrase` and `--passphrase-file`."""
+    for option in (
+        _PASSPHRASE,
+        click.option(
+            "--passphrase",
+            is_flag=True,
+            help="Encrypt with a key that a passphrase opens; it is asked for.",
+        ),
+        click.option(
+            "--encrypt-to",
+            multiple=True,
+            metavar="RECIPIENT|FILE",
+            help="Encrypt (age) to age1…, to an SSH key or to each in a file (repeatable).",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def decrypt_options(command: Command) -> Command:
+    """Add `--identity` and `--passphrase-file`."""
+    identity = click.option(
+        "--identity",
+        type=FILE,
+        multiple=True,
+        metavar="FILE",
+        help="A secret key that opens what is encrypted (age or SSH; repeatable).",
+    )
+    return identity(_PASSPHRASE(command))
+
+
+def encryption(
+    encrypt_to: tuple[str, ...], *, passphrase: bool, passphrase_file: Path | None
+) -> Encryption | None:
+    """How a bundle is to be encrypted; None where it is not.
+
+    Raises:
+        SettingsError: The options contradict each other, or what they name cannot be used.
+    """
+    if encrypt_to:
+        if passphrase or passphrase_file:
+            raise SettingsError(
+                "a bundle is encrypted to recipients or with a passphrase, not both",
+                hint="leave one of the options out",
+            )
+        return Encryption(Recipients.parse(encrypt_to))
+    if passphrase_file is not None:
+        return Encryption(passphrase=read_passphrase(passphrase_file))
+    return Encryption(passphrase=_ask("Passphrase", is_new=True)) if passphrase else None
+
+
+def identities(paths: tuple[Path, ...], passphrase_file: Path | None) -> Identities | None:
+    """Who opens what is encrypted; None where nobody is named.
+
+    Raises:
+        SettingsError: A file holds no identity.
+        UnauthorizedError: The passphrase does not open it.
+    """
+
+    def passphrase(path: Path) -> str:
+        if passphrase_file is not None:
+            return read_passphrase(passphrase_file)
+        return _ask(f"Passphrase of {path}", is_new=False)
+
+    return Identities.read(paths, passphrase) if paths else None
+
+
+def _ask(text: str, *, is_new: bool) -> str:
+    if not sys.stdin.isatty():
+        raise SettingsError(
+            "there is no terminal to ask for a passphrase on", hint="--passphrase-file FILE"
+        )
+    # On standard error: standard output is for the result.
+    found = click.prompt(text, type=str, hide_input=True, confirmation_prompt=is_new, err=True)
+    assert isinstance(found, str)
+    return found

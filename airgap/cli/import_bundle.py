@@ -9,6 +9,7 @@ from typing import BinaryIO, Literal, Unpack
 import click
 
 from airgap.cli.invocation import Invocation
+from airgap.cli.media_prompt import MediaPrompt, check_next_command, media_options
 from airgap.cli.options import (
     BUNDLE,
     NetworkFlags,
@@ -21,7 +22,9 @@ from airgap.cli.render import import_lines, partial_error
 from airgap.cli.session import Session
 from airgap.cli.values import as_digest
 from airgap.errors import SettingsError
+from airgap.run import Run
 from airgap.transfer.destination import Destination
+from airgap.transfer.gather import Gathering, gather_bundle
 from airgap.transfer.publish import ImportOptions
 from airgap.transfer.publish import import_bundle as run_import
 
@@ -42,6 +45,8 @@ class ImportFlags(NetworkFlags):
     jobs: str | None
     dry_run: bool
     keep_going: bool
+    state: Path | None
+    next_command: str | None
 
 
 @click.command("bundle")
@@ -75,6 +80,7 @@ class ImportFlags(NetworkFlags):
 @jobs_option
 @click.option("--dry-run", is_flag=True, help="Print what would be pushed and push nothing.")
 @click.option("--keep-going", is_flag=True, help="Push what can be pushed, and exit with 3.")
+@media_options
 @network_options
 @output_options
 @click.pass_obj
@@ -85,13 +91,23 @@ def import_bundle(invocation: Invocation, **flags: Unpack[ImportFlags]) -> None:
 
     docker.io/library/nginx:1.27 becomes HOST/PREFIX/library/nginx:1.27. What is there already is
     not sent again: run the same command again after an interruption.
+
+    Where volumes are missing, what is here is taken, and the next medium is asked for; in any
+    order, and also by another run of the same command.
     """
     session = Session(invocation, flags, command=COMMAND)
     to = Destination.parse(flags["to"])
     options = _options(flags, session.settings.jobs)
     bundle = _bundle(flags["bundle"])
+    check_next_command(flags["next_command"])
     with session.run() as run, session.client(run) as client:
-        result = run_import(bundle, to, client=client, options=options, run=run)
+        if isinstance(bundle, tuple):
+            gathering = _gathering(session, flags, run)
+            result = gather_bundle(
+                bundle, to, client=client, options=options, gathering=gathering, run=run
+            )
+        else:
+            result = run_import(bundle, to, client=client, options=options, run=run)
         session.show_result(result, lambda: import_lines(result, to=to, is_dry=flags["dry_run"]))
         if result.failed:
             raise partial_error(result.failed, "imported")
@@ -110,6 +126,16 @@ def _options(flags: ImportFlags, jobs: int) -> ImportOptions:
         keep_going=flags["keep_going"],
         dry_run=flags["dry_run"],
     )
+
+
+def _gathering(session: Session, flags: ImportFlags, run: Run) -> Gathering:
+    prompt = MediaPrompt(
+        flags["next_command"],
+        action="read",
+        is_json=session.settings.json,
+        cancel=run.cancel,
+    )
+    return Gathering(flags["state"] or session.settings.environment.state_folder, prompt)
 
 
 def _bundle(paths: tuple[Path, ...]) -> tuple[Path, ...] | BinaryIO:

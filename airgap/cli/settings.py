@@ -56,6 +56,7 @@ class Environment:
         has_color: Whether messages on a terminal may be coloured (no-color.org).
         has_cursor: Whether a terminal can move its cursor, as bars need it (TERM is not `dumb`).
         data_folder: Where the registry keeps its data if nobody says otherwise (XDG).
+        state_folder: Where what was done between media is remembered (XDG).
         notify_socket: Where the service manager wants to be told (sd_notify), if it does.
     """
 
@@ -67,6 +68,7 @@ class Environment:
     has_color: bool = True
     has_cursor: bool = True
     data_folder: Path = Path("airgap")
+    state_folder: Path = Path("airgap-state")
     notify_socket: str | None = None
 
 
@@ -163,6 +165,7 @@ def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
         has_color=not environ.get("NO_COLOR") and environ.get("TERM") != "dumb",
         has_cursor=environ.get("TERM") != "dumb",
         data_folder=_xdg_folder(environ, "XDG_DATA_HOME", ".local/share") / "airgap",
+        state_folder=_xdg_folder(environ, "XDG_STATE_HOME", ".local/state") / "airgap",
         notify_socket=environ.get("NOTIFY_SOCKET") or None,
     )
 

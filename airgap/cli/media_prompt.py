@@ -1,0 +1,108 @@
+"""Asking for the next medium: on a terminal, by a line of JSON, or by a command that fetches it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from airgap.cli.output import Output
+from airgap.errors import SettingsError, StorageError
+from airgap.run.cancel import CancelToken
+from airgap.run.events import MediumWanted
+
+_MISSING = "AIRGAP_MISSING_VOLUMES"
+
+
+def media_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--state` and `--next-command`."""
+    for option in (
+        click.option(
+            "--next-command",
+            metavar="COMMAND",
+            help=f"What the shell runs to have the next medium; ${_MISSING} says what is missing.",
+        ),
+        click.option(
+            "--state",
+            type=click.Path(path_type=Path),
+            metavar="DIR",
+            help="Where is kept what is needed between media (default: the user's state folder).",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def check_next_command(command: str | None) -> None:
+    """See that a command is one.
+
+    Raises:
+        SettingsError: It is empty.
+    """
+    if command is not None and not command.strip():
+        raise SettingsError("--next-command is empty", hint="give what the shell can run")
+
+
+class MediaPrompt:
+    """Asks for the next medium, and waits until it is there.
+
+    Args:
+        command: What the shell runs between media; it ends with an error where none will come.
+        action: What is done with the medium.
+        is_json: Whether events go out as JSON: whoever reads them answers with a line.
+        cancel: Checked once somebody answered.
+    """
+
+    def __init__(
+        self,
+        command: str | None,
+        *,
+        action: Literal["read", "write"],
+        is_json: bool,
+        cancel: CancelToken,
+    ) -> None:
+        self._command = command
+        self._action = action
+        self._is_json = is_json
+        self._cancel = cancel
+
+    def __call__(self, wanted: MediumWanted, /) -> bool:
+        """Ask; False where no further medium will come."""
+        if self._command is not None:
+            has_come = self._run(self._command, wanted)
+        elif self._is_json:
+            has_come = bool(sys.stdin.readline())
+        else:
+            has_come = self._ask(wanted)
+        self._cancel.check()
+        return has_come
+
+    def _run(self, command: str, wanted: MediumWanted) -> bool:
+        missing = " ".join(map(str, wanted.missing))
+        # The user's own command line: pipes and variables are meant to work as in their shell.
+        line = ["/usr/bin/env", f"{_MISSING}={missing}", "/bin/sh", "-c", command]
+        try:
+            done = subprocess.run(  # noqa: S603 - what the user asked for, word by word
+                line, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            )
+        except OSError as error:
+            raise StorageError(
+                f"--next-command cannot be run: {error.strerror or error}", origin="local"
+            ) from error
+        return done.returncode == 0
+
+    def _ask(self, wanted: MediumWanted) -> bool:
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return False
+        shown = ", ".join(map(str, wanted.missing[:10]))
+        more = " …" if len(wanted.missing) > 10 else ""
+        if self._action == "read":
+            text = f"put in a medium with volume {shown}{more} of {wanted.volumes}"
+        else:
+            text = f"put in an empty medium for volume {shown}{more} of {wanted.volumes}"
+        Output(sys.stderr).write(f"{text}, then press Enter (Ctrl-D ends)")
+        return bool(sys.stdin.readline())

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from benchmarks import parity, product
+from benchmarks import encryption, parity, product
 from benchmarks.measure import Command, Sample, Series, alternate
 from benchmarks.options import Options, Source, remove
 from benchmarks.registries import Registry
@@ -28,6 +28,7 @@ def section(options: Options) -> Section:
         kept = _keep(options, source)
         loaded = _load(options, source, kept)
         verified = _verify(options, kept)
+        sealed = encryption.measure(options, source, kept / VOLUMES, _SIZE)
         protected = parity.measure(options, kept / VOLUMES)
         count = len(list((kept / VOLUMES).iterdir()))
         remove(kept)
@@ -38,12 +39,20 @@ def section(options: Options) -> Section:
             "verify of volumes: time / sha256sum", verified, VERIFY, SHA256SUM, round(1 / 0.9, 2)
         ),
         ratio_row("parity of 10 %: time / par2 tool", protected, parity.AIRGAP, parity.TOOL, 1.1),
+        ratio_row(
+            "encrypted export: time / pyrage.encrypt_io",
+            sealed,
+            encryption.EXPORT,
+            encryption.BARE,
+            round(1 / 0.9, 2),
+        ),
         *(
             _memory_row(work, results[ours])
             for work, results, ours in (
                 ("export in volumes", exported, VOLUMES),
                 ("import of volumes", loaded, VOLUMES),
                 ("verify of volumes", verified, VERIFY),
+                ("encrypted export, without its children", sealed, encryption.EXPORT),
             )
         ),
     ]
@@ -54,6 +63,7 @@ def section(options: Options) -> Section:
         ("import", loaded, ONE),
         ("verify", verified, SHA256SUM),
         ("parity of 10 %", protected, parity.TOOL),
+        ("encryption", sealed, encryption.BARE),
     ):
         details += [f"**{work}**", "", *contestants_table(results, base), ""]
     return Section("media", intro, rows, details)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
 from airgap.content.posix import give_owner, sync_data, sync_folder, write_at
@@ -55,6 +56,29 @@ def write_file(
     Raises:
         StorageError: It could not be written; what was there before is still there.
     """
+    write_chunks(path, (data,), durable=durable, mode=mode, like=like)
+
+
+def write_chunks(
+    path: Path,
+    chunks: Iterable[bytes],
+    *,
+    durable: bool = True,
+    mode: int = 0o644,
+    like: Path | None = None,
+) -> None:
+    """Write a file whose bytes come one chunk after the other, replacing one that is there.
+
+    Args:
+        path: Its name; the folder must exist.
+        chunks: All of its bytes; where they fail, no file appears.
+        durable: Whether it must survive a power cut once this returns.
+        mode: Who may read it.
+        like: A file or folder whose owner it gets, where root writes what a service reads.
+
+    Raises:
+        StorageError: It could not be written; what was there before is still there.
+    """
     temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
     with storage_errors(path):
         try:
@@ -62,7 +86,10 @@ def write_file(
             try:
                 if like is not None:
                     give_owner(fd, like)
-                write_at(fd, data, 0)
+                offset = 0
+                for chunk in chunks:
+                    write_at(fd, chunk, offset)
+                    offset += len(chunk)
                 if durable:
                     sync_data(fd)
             finally:

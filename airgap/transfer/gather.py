@@ -256,18 +256,14 @@ class _Source:
         here = {v.layout.placement.volume: (v, e) for v, e in self._reader.parts(digest)}
         first, last = self._reader.home(digest)
         for number in range(first, last + 1):
-            if number in here:
-                volume, extent = here[number]
+            piece = here.get(number)
+            if piece is not None:
+                volume, extent = piece
                 start, length = extent.start or 0, extent.length
-            else:
-                start, length = kept[number].start, kept[number].length
-            if offset >= start + length:
-                continue
-            skip = max(0, offset - start)
-            if number in here:
-                yield from volume.chunks(extent, skip)
-            else:
-                yield from self._kept.chunks(kept[number], skip)
+                if offset < start + length:
+                    yield from volume.chunks(extent, max(0, offset - start))
+            elif offset < kept[number].start + kept[number].length:
+                yield from self._kept.chunks(kept[number], max(0, offset - kept[number].start))
 
 
 def _joined(before: ImportResult, now: ImportResult) -> ImportResult:

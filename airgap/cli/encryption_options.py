@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
+from airgap.bundle.envelope_file import encrypted_files
 from airgap.cli.options import FILE, Command
 from airgap.content.age import Identities, Recipients, read_passphrase
 from airgap.errors import SettingsError
+from airgap.run import Run
+from airgap.transfer.decrypted import EncryptedBundle
 from airgap.transfer.encrypted import Encryption
 
 _PASSPHRASE = click.option(
@@ -72,20 +77,35 @@ def encryption(
     return Encryption(passphrase=_ask("Passphrase", is_new=True)) if passphrase else None
 
 
-def identities(paths: tuple[Path, ...], passphrase_file: Path | None) -> Identities | None:
-    """Who opens what is encrypted; None where nobody is named.
+def encrypted_bundle(
+    bundle: tuple[Path, ...] | BinaryIO, identity: tuple[Path, ...], word: Path | None, run: Run
+) -> AbstractContextManager[EncryptedBundle | None]:
+    """The encrypted bundle among files and folders; None where what they hold is plain.
+
+    Args:
+        bundle: The files and folders, or a pipe, which is plain.
+        identity: The files of those who open it.
+        word: The file of the passphrase that opens these.
+        run: Cancellation.
 
     Raises:
-        SettingsError: A file holds no identity.
-        UnauthorizedError: The passphrase does not open it.
+        SettingsError: It takes an identity, or a file holds none.
+        UnauthorizedError: The passphrase does not open one.
+        ContentNotFoundError: A file is not there.
     """
+    if not isinstance(bundle, tuple) or not encrypted_files(bundle):
+        return nullcontext()
 
     def passphrase(path: Path) -> str:
-        if passphrase_file is not None:
-            return read_passphrase(passphrase_file)
-        return _ask(f"Passphrase of {path}", is_new=False)
+        return read_passphrase(word) if word else _ask(f"Passphrase of {path}", is_new=False)
 
-    return Identities.read(paths, passphrase) if paths else None
+    if identity:
+        return EncryptedBundle(bundle, Identities.read(identity, passphrase), run=run)
+    if any(path.is_dir() and list(path.glob("*.tar")) for path in bundle):
+        return nullcontext()
+    raise SettingsError(
+        f"{bundle[0]} is encrypted", hint="--identity FILE names the secret key that opens it"
+    )
 
 
 def _ask(text: str, *, is_new: bool) -> str:

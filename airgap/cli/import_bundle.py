@@ -8,6 +8,7 @@ from typing import BinaryIO, Literal, Unpack
 
 import click
 
+from airgap.cli.encryption_options import decrypt_options, encrypted_bundle
 from airgap.cli.invocation import Invocation
 from airgap.cli.media_prompt import MediaPrompt, check_next_command, media_options
 from airgap.cli.options import (
@@ -45,6 +46,8 @@ class ImportFlags(NetworkFlags):
     jobs: str | None
     dry_run: bool
     keep_going: bool
+    identity: tuple[Path, ...]
+    passphrase_file: Path | None
     state: Path | None
     next_command: str | None
 
@@ -80,6 +83,7 @@ class ImportFlags(NetworkFlags):
 @jobs_option
 @click.option("--dry-run", is_flag=True, help="Print what would be pushed and push nothing.")
 @click.option("--keep-going", is_flag=True, help="Push what can be pushed, and exit with 3.")
+@decrypt_options
 @media_options
 @network_options
 @output_options
@@ -92,6 +96,8 @@ def import_bundle(invocation: Invocation, **flags: Unpack[ImportFlags]) -> None:
     docker.io/library/nginx:1.27 becomes HOST/PREFIX/library/nginx:1.27. What is there already is
     not sent again: run the same command again after an interruption.
 
+    Encrypted files are read with --identity, all volumes of a bundle at once.
+
     Where volumes are missing, what is here is taken, and the next medium is asked for; in any
     order, and also by another run of the same command.
     """
@@ -100,14 +106,19 @@ def import_bundle(invocation: Invocation, **flags: Unpack[ImportFlags]) -> None:
     options = _options(flags, session.settings.jobs)
     bundle = _bundle(flags["bundle"])
     check_next_command(flags["next_command"])
-    with session.run() as run, session.client(run) as client:
+    keys, word = flags["identity"], flags["passphrase_file"]
+    with (
+        session.run() as run,
+        session.client(run) as client,
+        encrypted_bundle(bundle, keys, word, run) as encrypted,
+    ):
         if isinstance(bundle, tuple):
             gathering = _gathering(session, flags, run)
             result = gather_bundle(
                 bundle, to, client=client, options=options, gathering=gathering, run=run
             )
         else:
-            result = run_import(bundle, to, client=client, options=options, run=run)
+            result = run_import(encrypted or bundle, to, client=client, options=options, run=run)
         session.show_result(result, lambda: import_lines(result, to=to, is_dry=flags["dry_run"]))
         if result.failed:
             raise partial_error(result.failed, "imported")

@@ -19,7 +19,7 @@ IMAGES = {
     "team/app": builders.image(layers=(3_000_000, 100_000)),
     "team/tool": builders.image(layers=(1_500_000,), seed=5),
 }
-PAGES = ["fat32", "dvd", "pipes", "repair", "split-merge"]
+PAGES = ["fat32", "dvd", "pipes", "repair", "encryption", "split-merge"]
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +147,25 @@ def test_the_page_for_repair_holds(operator, inside):
     assert {name: contents(operator.usb)[name] for name in (first, second)} == {
         name: whole[name] for name in (first, second)
     }
+
+
+def test_the_page_for_encryption_holds(operator, inside):
+    """Encrypted volumes arrive, are checked and repaired without a key, and age opens them."""
+    whole = {}
+
+    def damage(person, block):
+        whole.update(contents(person.usb))
+        flip(person.usb / "release.001.tar.age", 1_000_000)
+
+    is_there = find_program("age-keygen") and find_program("par2")
+    said = operator.follow("encryption", {"par2 repair": damage} if is_there else {})
+    assert_arrived(inside, "secret/")
+    if is_there:
+        assert "team/app:1.4" not in whole["release.airgap.json"].decode()
+        assert {n: d for n, d in contents(operator.usb).items() if n in whole} == whole
+        assert_arrived(inside)
+        assert_arrived(inside, "piped/")
+        assert "3 of 3 volumes are here" in said
 
 
 def test_the_page_for_splitting_and_merging_holds(operator, source):

@@ -112,13 +112,15 @@ def import_bundle(invocation: Invocation, **flags: Unpack[ImportFlags]) -> None:
         session.client(run) as client,
         encrypted_bundle(bundle, keys, word, run) as encrypted,
     ):
-        if isinstance(bundle, tuple):
+        if encrypted is not None:
+            result = run_import(encrypted, to, client=client, options=options, run=run)
+        elif isinstance(bundle, tuple):
             gathering = _gathering(session, flags, run)
             result = gather_bundle(
                 bundle, to, client=client, options=options, gathering=gathering, run=run
             )
         else:
-            result = run_import(encrypted or bundle, to, client=client, options=options, run=run)
+            result = run_import(bundle, to, client=client, options=options, run=run)
         session.show_result(result, lambda: import_lines(result, to=to, is_dry=flags["dry_run"]))
         if result.failed:
             raise partial_error(result.failed, "imported")

@@ -12,7 +12,6 @@ import click
 
 from airgap.bundle.catalog import Catalog
 from airgap.bundle.finding import Finding
-from airgap.bundle.reader import open_bundle
 from airgap.bundle.rebuild import Copy
 from airgap.cli.invocation import Invocation
 from airgap.cli.options import FILE, NetworkFlags, jobs_option, network_options, output_options
@@ -22,6 +21,7 @@ from airgap.cli.visible import count_text
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Document
 from airgap.registry.client import Client
+from airgap.transfer.bundle_source import open_holding
 from airgap.transfer.copies import RegistryCopy
 from airgap.transfer.destination import Destination
 from airgap.transfer.repair import RepairedFile, RepairOptions, RepairResult, describe_failure
@@ -133,7 +133,9 @@ def _copy(
 ) -> Copy:
     path = Path(text)
     if path.exists() or text.startswith((".", "/")):
-        return opened.enter_context(open_bundle(path, must_be_whole=False))
+        holding = open_holding([path], must_be_whole=False)
+        opened.callback(holding.close)
+        return holding
     destination = Destination.parse(text)
     return RegistryCopy(client, destination, catalog, documents, keep_host=keep_host)
 

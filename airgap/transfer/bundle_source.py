@@ -9,6 +9,7 @@ from typing import Protocol, Self
 
 from airgap.bundle.catalog import Catalog, Omission
 from airgap.bundle.closure import successors
+from airgap.bundle.discovery import discover
 from airgap.bundle.reader import open_bundle
 from airgap.content.storage import storage_errors
 from airgap.content.store import Chunks
@@ -77,8 +78,8 @@ class Holdings:
         self._stack = ExitStack()
         self._all: list[Holding] = []
         try:
-            for path in dict.fromkeys(paths):
-                holding = _open(path)
+            for group in _together(dict.fromkeys(paths)):
+                holding = open_holding(group)
                 self._stack.callback(holding.close)
                 self._all.append(holding)
         except BaseException:
@@ -317,11 +318,37 @@ def _read(chunks: Chunks, name: str) -> Iterator[bytes]:
         yield from chunks
 
 
-def _open(path: Path) -> Holding:
-    with _saying_source(str(path)):
-        with storage_errors(path):
-            is_layout = (path / LAYOUT_FILE).is_file() and (path / INDEX_FILE).is_file()
-        return LayoutFolder(path) if is_layout else open_bundle(path)
+def open_holding(paths: Sequence[Path], *, must_be_whole: bool = True) -> Holding:
+    """Open an image layout, or a bundle by its files or the folders that hold them.
+
+    Raises:
+        AirgapError: It cannot be read or is damaged; its origin is "source".
+    """
+    with _saying_source(str(paths[0])):
+        if len(paths) == 1 and _is_layout(paths[0]):
+            return LayoutFolder(paths[0])
+        return open_bundle(paths[0] if len(paths) == 1 else paths, must_be_whole=must_be_whole)
+
+
+def _together(paths: Iterable[Path]) -> Iterator[list[Path]]:
+    """Each layout and each bundle: volumes that are named one by one belong together."""
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            yield [path]
+        else:
+            files.append(path)
+    if len(files) < 2:
+        yield from ([file] for file in files)
+        return
+    with _saying_source(", ".join(map(str, files[:3]))):
+        found = discover(files)
+    yield from (list(bundle.files.values()) for bundle in found)
+
+
+def _is_layout(path: Path) -> bool:
+    with storage_errors(path):
+        return (path / LAYOUT_FILE).is_file() and (path / INDEX_FILE).is_file()
 
 
 @contextmanager

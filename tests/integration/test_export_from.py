@@ -143,6 +143,18 @@ def test_volumes_out_of_a_bundle_are_those_of_a_direct_export(team, tmp_path):
     assert later == direct
 
 
+@pytest.mark.parametrize("given", ["folder", "one by one"])
+def test_volumes_are_a_source_as_one_file_is(team, tmp_path, given):
+    """By their folder, or each by its name in any order."""
+    folder = tmp_path / "volumes"
+    folder.mkdir()
+    export(team, tmp_path / "all.tar")
+    export(team, folder / "r.tar", volume_size=1 << 20)
+    paths = [folder] if given == "folder" else sorted(folder.iterdir(), reverse=True)
+    again(paths, tmp_path / "merged.tar")
+    assert (tmp_path / "merged.tar").read_bytes() == (tmp_path / "all.tar").read_bytes()
+
+
 def test_what_one_bundle_left_out_another_brings(team, tmp_path):
     """A bundle for one platform and the one for the other make the whole image."""
     for platform in ("linux/amd64", "linux/arm64"):

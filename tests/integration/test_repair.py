@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -15,6 +16,7 @@ import pytest
 
 from airgap.bundle.check import check_bundle
 from airgap.bundle.parity import ParityRequest
+from airgap.bundle.reader import open_bundle
 from airgap.errors import ExitCode
 from airgap.oci.reference import Reference
 from airgap.run import Run
@@ -202,3 +204,29 @@ def test_a_repair_that_is_killed_is_finished_by_the_next(made, medium, source):
     done = airgap("repair", "bundle", medium, *more)
     assert done.code == 0, done.err
     assert_same(medium, made[0])
+
+
+def test_an_image_layout_gives_its_blobs(made, medium, tmp_path):
+    """A folder with an index of full names, such as a volume that was unpacked."""
+    without_parity(medium)
+    layout = tmp_path / "layout"
+    layout.mkdir()
+    for path in medium.glob("*.tar"):
+        subprocess.run(["tar", "-xf", path, "-C", layout, "oci-layout", "blobs"], check=True)
+    names = [entry for path in medium.glob("*.tar") for entry in _entries(path)]
+    (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": names}))
+    with open_bundle(medium) as bundle:
+        homes = dict(
+            zip(bundle.catalog.blobs, bundle.volumes[1].layout.placement.homes, strict=True)
+        )
+        whole = [first for (_, size), (first, last) in homes.items() if first == last]
+    path = medium / f"release.{max(whole):03d}.tar"
+    path.unlink()
+    done = airgap("repair", "bundle", medium, "--from", layout)
+    assert done.code == 0, done.err
+    assert not check_bundle([medium], run=Run()).findings
+
+
+def _entries(path: Path) -> list[dict]:
+    out = subprocess.run(["tar", "-xOf", path, "index.json"], check=True, capture_output=True)
+    return json.loads(out.stdout)["manifests"]

@@ -170,6 +170,40 @@ def plan_layout(
         documents: Every manifest and index that the catalog names.
         share: What this volume holds; None for a bundle of one file.
     """
+    head, placement = _outline(catalog, documents, share)
+    manifests = placement.extents[: len(catalog.manifests)]
+    front = b"".join(
+        [
+            head,
+            _member(PLACEMENT_FILE, placement.to_bytes()),
+            *(_member(e.name, documents[e.digest].raw) for e in manifests),
+        ]
+    )
+    blobs = placement.extents[len(manifests) :]
+    seal = _seal(placement, front, manifests, blobs)
+    size = placement.seal + len(_member(SEAL_FILE, seal.to_bytes())) + len(members.END)
+    return Layout(catalog, placement, front, blobs, seal, size)
+
+
+def measure(
+    catalog: Catalog, documents: Mapping[Digest, Document], share: Share | None = None
+) -> int:
+    """The bytes of the file that `plan_layout` lays out, which takes much longer."""
+    _, placement = _outline(catalog, documents, share)
+    extents = placement.extents
+    # of the same length as the digests that will be in it
+    digest = Digest.of(b"")
+    pieces = tuple(digest for extent in extents if extent.start is not None)
+    covered = sum(extent.length for extent in extents)
+    seal = Seal(placement, digest, placement.seal - covered, pieces).to_bytes()
+    header = members.header_size(SEAL_FILE, len(seal))
+    return placement.seal + header + members.padded(len(seal)) + len(members.END)
+
+
+def _outline(
+    catalog: Catalog, documents: Mapping[Digest, Document], share: Share | None
+) -> tuple[bytes, Placement]:
+    """What stands before the placement, and the placement."""
     absent = share.absent(catalog) if share else set[Digest]()
     head = b"".join(
         _member(name, data)
@@ -187,19 +221,7 @@ def plan_layout(
             placement, volume=share.volume, volumes=share.volumes, homes=share.homes
         )
     wanted = [*(Extent(m.digest, 0, m.size) for m in catalog.manifests), *contents]
-    placement = _place(placement, len(head), wanted)
-    manifests = placement.extents[: len(catalog.manifests)]
-    front = b"".join(
-        [
-            head,
-            _member(PLACEMENT_FILE, placement.to_bytes()),
-            *(_member(e.name, documents[e.digest].raw) for e in manifests),
-        ]
-    )
-    blobs = placement.extents[len(manifests) :]
-    seal = _seal(placement, front, manifests, blobs)
-    size = placement.seal + len(_member(SEAL_FILE, seal.to_bytes())) + len(members.END)
-    return Layout(catalog, placement, front, blobs, seal, size)
+    return head, _place(placement, len(head), wanted)
 
 
 def _place(placement: Placement, start: int, wanted: list[Extent]) -> Placement:
@@ -208,13 +230,14 @@ def _place(placement: Placement, start: int, wanted: list[Extent]) -> Placement:
     Offsets only grow with the size of the document that holds them, so this ends.
     """
     length = 0
+    sizes = [(members.header_size(e.name, e.length), members.padded(e.length)) for e in wanted]
     while True:
-        offset = start + len(members.header(PLACEMENT_FILE, length)) + members.padded(length)
+        offset = start + members.header_size(PLACEMENT_FILE, length) + members.padded(length)
         extents = []
-        for extent in wanted:
-            offset += len(_header(extent))
-            extents.append(replace(extent, offset=offset))
-            offset += members.padded(extent.length)
+        for extent, (header, content) in zip(wanted, sizes, strict=True):
+            offset += header
+            extents.append(Extent(extent.digest, offset, extent.length, extent.start))
+            offset += content
         placement = replace(placement, extents=tuple(extents), seal=offset)
         actual = len(placement.to_bytes())
         if actual == length:

@@ -44,6 +44,13 @@ def header(name: str, size: int) -> bytes:
     return _ustar("././@PaxHeader", len(records), b"x") + records + padding(len(records)) + plain
 
 
+def header_size(name: str, size: int) -> int:
+    """How long the header of a file is, without making it."""
+    if len(name) <= _NAME and size <= _MAX_OCTAL:
+        return BLOCK
+    return len(header(name, size))
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
     """What the header of a member says.

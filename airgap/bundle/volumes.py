@@ -12,7 +12,7 @@ from functools import partial
 
 from airgap.bundle import closure, engines, members
 from airgap.bundle.catalog import Catalog
-from airgap.bundle.layout import Layout, Share, plan_layout
+from airgap.bundle.layout import Layout, Share, measure, plan_layout
 from airgap.bundle.packing import Gauge, Group, pack
 from airgap.bundle.placement import MAX_VOLUMES, Extent
 from airgap.errors import SettingsError
@@ -112,7 +112,8 @@ def plan_volumes(
             hint=f"--volume-size {smallest} or more: each volume carries the whole catalog",
         )
     groups = image_groups(catalog, documents)
-    count = MAX_VOLUMES
+    # as few as there can be; what stands in each volume grows with the digits of their number
+    count = 1 + sum(size for _, size in catalog.blobs) // volume_size
     while True:
         contents = _pack(groups, whole, documents, volume_size, count)
         if len(contents) > MAX_VOLUMES:
@@ -121,7 +122,7 @@ def plan_volumes(
                 " apart",
                 hint="--volume-size takes larger volumes",
             )
-        if len(str(len(contents))) == len(str(count)):
+        if len(str(len(contents))) <= len(str(count)):
             return plan_shares(whole, documents, contents)
         count = len(contents)
 
@@ -153,9 +154,9 @@ def _pack(
     count: int,
 ) -> list[tuple[Extent, ...]]:
     """Pack as if there were `count` volumes: their number stands in every placement."""
-    empty = plan_layout(whole.catalog, documents, _share(whole.catalog, (), count))
+    empty = measure(whole.catalog, documents, _share(whole.catalog, (), count))
     # the placement may grow over some blocks
-    fixed = empty.size + _names(whole.catalog, documents) + 4 * members.BLOCK
+    fixed = empty + _names(whole.catalog, documents) + 4 * members.BLOCK
     gauge = Gauge(volume_size - fixed, len(str(volume_size)))
     spare = partial(_spare, whole.catalog, documents, volume_size, count)
     return pack(groups, gauge, spare)
@@ -179,7 +180,7 @@ def _spare(
     contents: Sequence[Extent],
 ) -> int:
     share = _share(catalog, tuple(contents), count)
-    return volume_size - plan_layout(catalog, documents, share).size
+    return volume_size - measure(catalog, documents, share)
 
 
 def _share(catalog: Catalog, contents: tuple[Extent, ...], count: int) -> Share:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airgap.bundle.catalog import Catalog
+from airgap.bundle.layout import Layout, Share, measure, plan_layout
 from airgap.bundle.placement import Extent
 from airgap.bundle.volumes import SMALLEST, VolumePlan, plan_volumes
 from airgap.oci import mediatype
@@ -108,6 +112,31 @@ def test_the_same_bundle_makes_the_same_volumes(images: list[list[int]], volume_
     assert [one.layout(n).front for n in range(one.count)] == [
         other.layout(n).front for n in range(other.count)
     ]
+
+
+@settings(deadline=None, max_examples=50)
+@given(bundles, volume_sizes)
+def test_a_volume_is_measured_without_being_made(images: list[list[int]], volume_size: int) -> None:
+    """What planning counts on is the size of the file."""
+    catalog, documents = made(images)
+    plan = plan_volumes(catalog, documents, volume_size=volume_size)
+    for share, size in zip(plan.shares, plan.sizes, strict=True):
+        assert measure(catalog, documents, share) == size
+
+
+def test_planning_tries_few_layouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each volume is laid out once, and the whole once; the rest is measured."""
+    catalog, documents = made([[n * 370 * KIB + k for k in range(1, 6)] for n in range(1, 6)])
+    laid_out: list[Share | None] = []
+
+    def noted(*args: Any) -> Layout:
+        laid_out.append(args[2] if len(args) > 2 else None)
+        return plan_layout(*args)
+
+    monkeypatch.setattr("airgap.bundle.volumes.plan_layout", noted)
+    plan = plan_volumes(catalog, documents, volume_size=SMALLEST)
+    assert plan.cuts
+    assert laid_out == [None, *plan.shares]
 
 
 def test_no_blob_is_cut_where_that_takes_no_more_volumes() -> None:

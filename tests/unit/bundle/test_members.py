@@ -130,3 +130,10 @@ def test_pax_record_counts_itself() -> None:
         pax = members.parse_header(head[:512])
         assert pax is not None
         assert members.pax_records(head[512 : 512 + pax.size]) == {"path": "n" * (100 + length)}
+
+
+@pytest.mark.parametrize("name", ["a", "a" * 100, "a" * 101, "a" * 600])
+@pytest.mark.parametrize("size", [0, 513, 8**11 - 1, 8**11])
+def test_the_size_of_a_header_is_that_of_the_one_that_is_made(name: str, size: int) -> None:
+    """With a pax header where the name or the size takes one."""
+    assert members.header_size(name, size) == len(members.header(name, size))

@@ -138,6 +138,13 @@ def export_images(
     return export.to_file(output)
 
 
+def open_sources(client: Client | Holdings, *, registries: int, jobs: int, run: Run) -> Sources:
+    """What blobs come from: registries, or bundles and layouts that stand in for them."""
+    if isinstance(client, Holdings):
+        return BundleSources(client, jobs=jobs, run=run)
+    return RegistrySources(client, registries=registries, jobs=jobs, run=run)
+
+
 class _Export:
     """One export: resolve, select, lay out, fetch, and again without what cannot be had."""
 
@@ -154,16 +161,11 @@ class _Export:
         self._options = options
         self._run = run
         self._started = time.monotonic()
-        self._sources: Sources
+        registries = len({reference.registry for reference in references})
+        self._sources = open_sources(client, registries=registries, jobs=options.jobs, run=run)
         if isinstance(client, Holdings):
-            self._sources = BundleSources(client, jobs=options.jobs, run=run)
             # What a bundle holds travels on, and what it left out it says itself.
             self._options = replace(options, non_distributable=True)
-        else:
-            registries = len({reference.registry for reference in references})
-            self._sources = RegistrySources(
-                client, registries=registries, jobs=options.jobs, run=run
-            )
         self._resolution: Resolution | None = None
 
     def to_file(self, path: Path) -> ExportResult:

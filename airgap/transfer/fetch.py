@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from airgap.content.store import Chunks, Opener, Placer, Sink
+from airgap.content.store import Chunks, Opener, Placer
 from airgap.errors import (
     AirgapError,
     CancelledError,
@@ -18,7 +18,7 @@ from airgap.oci import mediatype
 from airgap.oci.digest import Digest
 from airgap.run import Run
 from airgap.run.events import ItemFinished
-from airgap.transfer.copy import copy_blob
+from airgap.transfer.copy import BlobSink, copy_blob
 from airgap.transfer.outcome import may_go_on
 from airgap.transfer.plan import Fetch
 from airgap.transfer.resolution import Selection
@@ -42,7 +42,7 @@ class Fetcher:
     def __init__(
         self,
         sources: Sources,
-        sink: Sink,
+        sink: BlobSink,
         selection: Selection,
         *,
         contents: Mapping[Digest, bytes],

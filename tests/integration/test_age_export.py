@@ -11,7 +11,10 @@ import pyrage
 import pytest
 
 from airgap.bundle.check import check_bundle
+from airgap.bundle.check_encrypted import check_encrypted_bundle
 from airgap.bundle.envelope import Envelope
+from airgap.bundle.par2_tool import find_tool
+from airgap.bundle.parity import ParityRequest
 from airgap.content.age import Identities, Recipients
 from airgap.errors import (
     ConflictError,
@@ -209,6 +212,21 @@ def test_checksums_beside_encrypted_volumes_are_those_of_the_files(name, tmp_pat
     """sha256sum needs no key."""
     run_export(name, tmp_path / "r.tar", replace(VOLUMES, protect=ProtectOptions(checksums=True)))
     subprocess.run(["sha256sum", "-c", "--strict", "r.sha256"], cwd=tmp_path, check=True)
+
+
+def test_parity_rebuilds_an_encrypted_volume_without_a_key(name, tmp_path):
+    """Any PAR2 tool can: to it they are files like others."""
+    parity = ProtectOptions(parity=ParityRequest.parse("1volume"))
+    result = run_export(name, tmp_path / "r.tar", replace(VOLUMES, protect=parity))
+    assert result.beside is not None
+    path = tmp_path / "r.002.tar.age"
+    before = path.read_bytes()
+    path.unlink()
+    assert check_encrypted_bundle([tmp_path], run=Run()).missing_volumes == (2,)
+    tool = str(find_tool())
+    subprocess.run([tool, "repair", "-q", "r.par2"], cwd=tmp_path, check=True, capture_output=True)
+    assert path.read_bytes() == before
+    assert check_encrypted_bundle([tmp_path], run=Run()).findings == ()
 
 
 def test_a_pipe_is_not_encrypted(name, tmp_path):

@@ -13,6 +13,7 @@ from airgap.bundle.media_sizes import parse_volume_size
 from airgap.bundle.parity import ParityRequest
 from airgap.cli.encryption_options import encrypt_options, encryption
 from airgap.cli.invocation import Invocation
+from airgap.cli.media_prompt import MediaPrompt, check_next_command, media_options
 from airgap.cli.options import (
     BUNDLE,
     FILE,
@@ -23,7 +24,7 @@ from airgap.cli.options import (
     output_options,
 )
 from airgap.cli.references import read_references
-from airgap.cli.render import export_lines, partial_error, plan_lines
+from airgap.cli.render import export_lines, partial_error, plan_lines, spread_lines
 from airgap.cli.session import Session
 from airgap.cli.values import as_size
 from airgap.errors import SettingsError
@@ -34,6 +35,7 @@ from airgap.transfer.bundle_source import Holdings
 from airgap.transfer.export import ExportOptions, plan_export
 from airgap.transfer.export import export_images as run_export
 from airgap.transfer.protect import DEFAULT_MEMORY, ProtectOptions
+from airgap.transfer.spread import Spreading, spread_images
 
 if TYPE_CHECKING:
     from airgap.registry.client import Client
@@ -65,6 +67,9 @@ class ExportFlags(NetworkFlags):
     encrypt_to: tuple[str, ...]
     passphrase: bool
     passphrase_file: Path | None
+    spread: bool
+    state: Path | None
+    next_command: str | None
 
 
 @click.command("images")
@@ -138,6 +143,12 @@ class ExportFlags(NetworkFlags):
 )
 @click.option("--checksums", is_flag=True, help="Write a file for sha256sum -c beside the bundle.")
 @encrypt_options
+@click.option(
+    "--spread",
+    is_flag=True,
+    help="Write as many volumes as the medium has room for, and ask for the next medium.",
+)
+@media_options
 @jobs_option
 @click.option("--dry-run", is_flag=True, help="Print the plan and fetch no layers.")
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
@@ -152,11 +163,13 @@ def export_images(invocation: Invocation, **flags: Unpack[ExportFlags]) -> None:
     With --from it is looked up there, and without any REFERENCE all images travel.
 
     An interrupted export goes on where it was when the same command is run again.
+    With --spread that holds from medium to medium, too: what travels is decided at the first one.
     """
     is_pipe = str(flags["output"]) == "-"
     session = Session(invocation, flags, command=COMMAND, is_bundle_on_stdout=is_pipe)
     references = _references(flags)
     options = _options(flags, session.settings.jobs)
+    _check_media_options(flags, is_pipe=is_pipe)
     is_dry = flags["dry_run"]
     target = flags["output"] if is_dry or not is_pipe else _standard_output()
     with session.run() as run, _source(session, flags, run) as client:
@@ -168,6 +181,17 @@ def export_images(invocation: Invocation, **flags: Unpack[ExportFlags]) -> None:
             plan = plan_export(references, output, client=client, options=options, run=run)
             session.show_result(plan, lambda: plan_lines(plan))
             failed = plan.failed
+        elif flags["spread"]:
+            done = spread_images(
+                references,
+                flags["output"],
+                client=client,
+                spreading=_spreading(session, flags, run),
+                options=options,
+                run=run,
+            )
+            session.show_result(done, lambda: spread_lines(done))
+            failed = done.failed
         else:
             result = run_export(references, target, client=client, options=options, run=run)
             session.show_result(result, lambda: export_lines(result))
@@ -215,6 +239,29 @@ def _options(flags: ExportFlags, jobs: int) -> ExportOptions:
             passphrase_file=flags["passphrase_file"],
         ),
     )
+
+
+def _check_media_options(flags: ExportFlags, *, is_pipe: bool) -> None:
+    if flags["spread"]:
+        check_next_command(flags["next_command"])
+        if is_pipe:
+            raise SettingsError(
+                "a pipe is no medium that can be changed", hint="leave out --spread, or name a file"
+            )
+    elif flags["next_command"] is not None or flags["state"] is not None:
+        raise SettingsError(
+            "--next-command and --state are about changing media", hint="add --spread"
+        )
+
+
+def _spreading(session: Session, flags: ExportFlags, run: Run) -> Spreading:
+    prompt = MediaPrompt(
+        flags["next_command"],
+        action="write",
+        is_json=session.settings.json,
+        cancel=run.cancel,
+    )
+    return Spreading(flags["state"] or session.settings.environment.state_folder, prompt)
 
 
 def _protect(flags: ExportFlags) -> ProtectOptions:

@@ -17,6 +17,7 @@ from airgap.transfer.outcome import (
     ImportResult,
     PlannedImage,
 )
+from airgap.transfer.spread_outcome import SpreadResult
 
 _OUTCOMES = {
     "pushed": "pushed",
@@ -65,6 +66,29 @@ def export_lines(result: ExportResult) -> Iterator[str]:
     yield f"bundle id: {plan.bundle_id}"
     if result.is_removable:
         yield "synced; safe to remove"
+
+
+def spread_lines(result: SpreadResult) -> Iterator[str]:
+    """What an export to several media did."""
+    yield from (f"medium {n}: {_numbers_text(m)}" for n, m in enumerate(result.media, 1))
+    for medium in result.written:
+        if medium.beside is not None and medium.beside.text:
+            what = f"parity of {_numbers_text(medium.volumes)}"
+            yield f"{what} protects against {medium.beside.text}"
+    images, media = count_text(len(result.images), "image"), len(result.media)
+    volumes = count_text(len(result.volumes), "volume")
+    size = size_text(sum(result.volumes))
+    where = "1 medium" if media == 1 else f"{media} media"
+    yield f"{images}, {size} in {volumes} on {where}"
+    yield f"fetched {speed_text(result.fetched_bytes, result.seconds)}"
+    yield from _failure_lines(result.failed)
+    yield f"bundle id: {result.bundle_id}"
+    yield "synced and read back; safe to remove"
+
+
+def _numbers_text(numbers: Sequence[int]) -> str:
+    word = "volume" if len(numbers) == 1 else "volumes"
+    return f"{word} {', '.join(map(str, numbers))}"
 
 
 def _volumes_text(plan: ExportPlan) -> str:

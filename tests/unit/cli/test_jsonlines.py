@@ -30,12 +30,14 @@ from airgap.oci.platform import Platform
 from airgap.oci.reference import Reference
 from airgap.run import events
 from airgap.transfer.outcome import ExportPlan, ExportResult, ImportResult
+from airgap.transfer.spread_outcome import SpreadResult
 
 DOCUMENT = (Path(__file__).parents[3] / "docs/json-output.md").read_text()
 LEAVES = (Digest, Descriptor, Platform, Reference, AirgapError)
 RESULTS = {
     "export images": ExportResult,
     "export images --dry-run": ExportPlan,
+    "export images --spread": SpreadResult,
     "import bundle": ImportResult,
     "inspect bundle": InspectResult,
     "verify bundle": VerifyResult,

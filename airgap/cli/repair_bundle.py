@@ -151,5 +151,5 @@ def _lines(result: RepairResult) -> Iterator[str]:
         yield f"{result.before.name}: whole, nothing to repair"
     elif not result.after.findings:
         yield f"{result.after.name}: whole again"
-    else:
+    elif any(finding.kind != "missing-volume" for finding in result.after.findings):
         yield f"{result.after.name}: {count_text(len(result.after.findings), 'problem')} left"

@@ -23,6 +23,7 @@ from airgap.bundle.lost import lost_share
 from airgap.bundle.par2 import ParitySet, find_parity
 from airgap.bundle.par2_repair import repair_with_parity
 from airgap.bundle.placement import Extent, Placement
+from airgap.bundle.reader import numbers_text
 from airgap.bundle.rebuild import Copy, Rebuilder
 from airgap.bundle.survey import Survey, survey_file
 from airgap.bundle.volume_names import volume_path
@@ -295,6 +296,14 @@ def describe_failure(report: CheckReport) -> AirgapError | None:
     """The error of a bundle that is still damaged; None where it is whole."""
     if not report.findings:
         return None
+    if all(finding.kind == "missing-volume" for finding in report.findings):
+        missing = report.missing_volumes
+        return IncompleteBundleError(
+            f"{report.name}: what is here is whole; of {report.volumes} volumes "
+            f"{numbers_text(missing)} {'are' if len(missing) > 1 else 'is'} not here",
+            missing=[f"volume {number}" for number in missing],
+            hint="they may lie on other media; parity of all volumes or --from makes them again",
+        )
     return IncompleteBundleError(
         f"{report.name}: {count_text(len(report.findings), 'problem')} could not be repaired",
         missing=[str(f.digest) for f in report.findings if f.digest is not None],

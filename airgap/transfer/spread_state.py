@@ -14,7 +14,7 @@ from typing import Any
 
 from airgap.bundle.front import Tape, read_front
 from airgap.bundle.volumes import VolumePlan, plan_volumes
-from airgap.content.atomic import PRIVATE, make_folder, remove_file, write_file
+from airgap.content.atomic import PRIVATE, TEMPORARY, make_folder, remove_file, write_file
 from airgap.content.folder_lock import FolderLock
 from airgap.content.storage import storage_errors
 from airgap.errors import AirgapError, BundleFormatError, InvalidContentError
@@ -112,6 +112,9 @@ class SpreadFolder:
         self._folder = folder
         make_folder(folder, mode=PRIVATE)
         self._lock = FolderLock(folder)
+        with storage_errors(folder):
+            for path in folder.glob(f"{TEMPORARY}*"):  # a run was killed while it wrote them
+                path.unlink()
 
     def load(self) -> tuple[SpreadState, VolumePlan] | None:
         """What an earlier run left; None where there is nothing.

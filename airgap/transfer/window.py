@@ -15,7 +15,7 @@ from airgap.content.store import Chunks
 from airgap.errors import AirgapError, UnavailableError
 from airgap.run import Run
 
-WINDOW_SIZE = 64 * 1024 * 1024
+WINDOW_SIZE = 48 * 1024 * 1024
 _SLICE = 0.5
 """Seconds between looks at the cancellation while waiting for a slower receiver."""
 

@@ -230,3 +230,26 @@ def test_no_secret_stands_in_the_arguments_or_the_environment(
             seen += Path(f"/proc/{stream.pid}/environ").read_bytes()
     assert b"decrypt" in seen
     assert b"AGE-SECRET-KEY" not in seen
+
+
+def _peak(pid: int) -> int:
+    """The most KiB that a process took."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0])
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path: Path, keys: Identities) -> None:
+    """Neither where it is encrypted nor where it is decrypted."""
+    chunk = _data(1 << 20)
+    with (tmp_path / "x.age").open("wb") as file:
+        with EncryptingStream(file.fileno(), keys.recipients, name="x") as stream:
+            for _ in range(150):
+                _feed(stream, chunk)
+            assert _peak(stream.pid) < 40 << 10
+            stream.finish()
+    with (tmp_path / "x.age").open("rb") as source:
+        with DecryptingStream(source, keys, name="x") as plain:
+            left = 150 << 20
+            while left > 1 << 20:
+                left -= len(plain.read(1 << 20))
+            assert _peak(plain.pid) < 40 << 10

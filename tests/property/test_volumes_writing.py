@@ -60,5 +60,6 @@ def test_the_last_run_makes_the_bytes_of_a_fresh_one(
                         ingest.receive(broken_off(made.contents[missing[0]], at))
                         raise UnavailableError("its end came first")
         fetched = write_volumes(target, last, plan(last, limit))
-        assert fetched <= sum(map(len, last.contents.values()))
+        # once more where the beginning of a cut blob turns out to have been cut otherwise
+        assert fetched <= 2 * sum(map(len, last.contents.values()))
         assert [path.read_bytes() for path in sorted(Path(name).iterdir())] == list(wanted)

@@ -23,7 +23,7 @@ from airgap.bundle.lost import lost_share
 from airgap.bundle.par2 import ParitySet, find_parity
 from airgap.bundle.par2_repair import repair_with_parity
 from airgap.bundle.placement import Extent, Placement
-from airgap.bundle.reader import numbers_text
+from airgap.bundle.reader import BundleReader, numbers_text
 from airgap.bundle.rebuild import Copy, Rebuilder
 from airgap.bundle.survey import Survey, survey_file
 from airgap.bundle.volume_names import volume_path
@@ -228,9 +228,11 @@ class _Repair:
         sound = next((s for s in surveys.values() if s.layout and s.catalog), None)
         if sound is None or sound.catalog is None or self.copies is None:
             return
-        rebuilder = Rebuilder(self.copies(sound.catalog, sound.documents), run=self.run)
+        copies = self.copies(sound.catalog, sound.documents)
+        rebuilder = Rebuilder(copies, run=self.run)
         for number in sorted(damaged | set(report.missing_volumes)):
-            layout = _layout(number, surveys)
+            layout = _own_layout(number, surveys) or _layout_of_copy(number, sound, copies)
+            layout = layout or _layout_by_others(number, surveys)
             if layout is None:
                 self.run.warn(
                     "repair", f"volume {number}: what it held is not known any more; name a copy"
@@ -277,11 +279,27 @@ def _pieces(survey: Survey) -> dict[Extent, Digest]:
     return dict(zip(survey.layout.pieces, survey.seal.pieces, strict=False))
 
 
-def _layout(number: int, surveys: Mapping[int, Survey]) -> Layout | None:
-    """Where everything lies in a volume, by itself or by the others."""
+def _own_layout(number: int, surveys: Mapping[int, Survey]) -> Layout | None:
+    """Where everything lies in a volume, by what is left of it."""
     own = surveys.get(number)
-    if own is not None and own.layout is not None:
-        return own.layout
+    return None if own is None else own.layout
+
+
+def _layout_of_copy(number: int, sound: Survey, copies: Sequence[Copy]) -> Layout | None:
+    """Where everything lies in a volume, by a copy of it: so it gets the bytes that it had."""
+    wanted = sound.layout.placement if sound.layout else None
+    for copy in copies:
+        volume = copy.volumes.get(number) if isinstance(copy, BundleReader) else None
+        placement = volume.layout.placement if volume else None
+        if volume is None or placement is None or wanted is None:
+            continue
+        if (placement.bundle, placement.homes) == (wanted.bundle, wanted.homes):
+            return volume.layout
+    return None
+
+
+def _layout_by_others(number: int, surveys: Mapping[int, Survey]) -> Layout | None:
+    """Where everything may lie in a volume, by what the volumes beside it say."""
     sound = next((s for s in surveys.values() if s.layout is not None), None)
     if sound is None or sound.catalog is None:
         return None

@@ -253,7 +253,8 @@ class _Spread:
         """
         parent = self._output.parent
         with storage_errors(parent):
-            if str(mount_point(parent)) != self._state.mount:
+            # a stick may be mounted elsewhere, but what it was mounted on is no stick
+            if mount_point(parent) in Path(self._state.mount).parents:
                 raise StorageError(
                     f"nothing is mounted at {self._state.mount}",
                     hint="mount the medium, and run the same command again",

@@ -422,10 +422,11 @@ def test_a_damaged_state_is_said_and_not_guessed_at(site, name):
 
 def test_a_medium_that_is_not_mounted_is_not_written_to(site, monkeypatch):
     """The disk below its mount point stays as it is."""
-    with pytest.raises(IncompleteBundleError):
-        spread_out(site)
+    with monkeypatch.context() as patch:
+        patch.setattr(spread, "mount_point", lambda folder: site.usb)
+        with pytest.raises(IncompleteBundleError):
+            spread_out(site)
     change(site)
-    monkeypatch.setattr(spread, "mount_point", lambda folder: Path("/somewhere/else"))
     recorder = Recorder()
     with pytest.raises(IncompleteBundleError):
         spread_out(site, run=Run(recorder))

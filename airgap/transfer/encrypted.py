@@ -15,7 +15,7 @@ from pathlib import Path
 
 from airgap.bundle.envelope import SUFFIX, Envelope, EnvelopeEntry
 from airgap.bundle.envelope_file import ENDING, KEY_ENDING, read_envelope
-from airgap.bundle.partial import PartialFile
+from airgap.bundle.partial import PartialFile, partial_path
 from airgap.bundle.pipe import PipeWriter
 from airgap.bundle.volume_names import beside, volume_path
 from airgap.bundle.volumes import VolumePlan
@@ -114,7 +114,7 @@ class EncryptedTarget:
                 origin="local",
             )
         missing = tuple(n for n in range(volumes.count) if not self._envelope.entry(n + 1))
-        self._check_room([self._recipients.most(volumes.sizes[n]) for n in missing])
+        self._check_room(missing, volumes)
         if self._key is not None:
             write_file(beside(self.path, KEY_ENDING), self._key, mode=0o600)
         self._write_envelope()
@@ -256,8 +256,9 @@ class EncryptedTarget:
                 )
         return new_key(passphrase)
 
-    def _check_room(self, sizes: list[int]) -> None:
+    def _check_room(self, missing: tuple[int, ...], volumes: VolumePlan) -> None:
         folder = self.path.parent
+        sizes = [self._recipients.most(volumes.sizes[number]) for number in missing]
         limit = file_system(folder).max_file
         if limit is not None and max(sizes, default=0) > limit:
             raise StorageError(
@@ -267,6 +268,9 @@ class EncryptedTarget:
             )
         with storage_errors(folder):
             free = free_bytes(folder) if folder.is_dir() else sum(sizes)
+            # what a killed run left begins anew in its place
+            begun = (partial_path(self._file(number)) for number in missing)
+            free += sum(path.stat().st_blocks * 512 for path in begun if path.is_file())
         if sum(sizes) > free:
             raise StorageFullError(
                 f"{folder}: the bundle needs {size_text(sum(sizes))} more, "

@@ -208,6 +208,14 @@ def test_no_room_is_said_before_the_first_byte(name, outside, tmp_path, monkeypa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_killed_run_left_counts_as_room(name, tmp_path, monkeypatch):
+    """It begins anew in its place, also on a medium that is just large enough."""
+    (tmp_path / "r.tar.age.partial").write_bytes(bytes(8 << 20))
+    monkeypatch.setattr(encrypted, "free_bytes", lambda _: 1 << 20)
+    run_export(name, tmp_path / "r.tar")
+    assert not (tmp_path / "r.tar.age.partial").exists()
+
+
 def test_checksums_beside_encrypted_volumes_are_those_of_the_files(name, tmp_path):
     """sha256sum needs no key."""
     run_export(name, tmp_path / "r.tar", replace(VOLUMES, protect=ProtectOptions(checksums=True)))

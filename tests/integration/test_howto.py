@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from contextlib import ExitStack
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.compat.software import lacking
 from tests.support import builders
 from tests.support.embedded import EmbeddedRegistry
 from tests.support.howto import Block, Operator, find_program, read_page
+from tests.support.media import MIB, loop_file_system
 from tests.support.parity import contents, flip
 from tests.support.transfers import assert_holds
 
@@ -19,7 +21,7 @@ IMAGES = {
     "team/app": builders.image(layers=(3_000_000, 100_000)),
     "team/tool": builders.image(layers=(1_500_000,), seed=5),
 }
-PAGES = ["fat32", "dvd", "pipes", "repair", "encryption", "split-merge"]
+PAGES = ["fat32", "dvd", "several-sticks", "pipes", "repair", "encryption", "split-merge"]
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,7 @@ def operator(source, inside, tmp_path):
         "registry.internal:5000": inside.host,
         "--volume-size fat32": "--volume-size 2MiB",
         "--volume-size dvd": "--volume-size 2MiB",
+        "--volume-size 1GiB": "--volume-size 1MiB",
         "ssh jump ": "",
         "HEX": IMAGES["team/app"].blobs[1].descriptor.digest.hex,
     }
@@ -102,6 +105,47 @@ def test_the_page_for_discs_holds(operator, inside):
     assert "whole" in said
     if xorriso:
         assert "release.002.tar: rebuilt from parity" in said
+
+
+def test_the_page_for_several_sticks_holds(operator, inside, tmp_path):
+    """Two sticks are written by the same block, a volume of one is rebuilt, and both imported."""
+    with ExitStack() as stack:
+        made = [stack.enter_context(loop_file_system(tmp_path, "ext4", 6 * MIB)) for _ in range(2)]
+        first, second = (medium.folder for medium in made)
+        operator.usb.rmdir()
+        whole = {}
+
+        def put_in(stick):
+            operator.usb.unlink(missing_ok=True)
+            operator.usb.symlink_to(stick)
+
+        def write_first(person, block):
+            put_in(first)
+            assert person.sh(person.translate(block.text)).returncode == 23
+            put_in(second)
+
+        def lose(person, block):
+            lost = min(second.glob("release.*.tar"))
+            whole[lost] = lost.read_bytes()
+            lost.unlink()
+
+        def read_second(person, block):
+            assert person.sh(person.translate(block.text)).returncode == 23
+            put_in(first)
+
+        said = operator.follow(
+            "several-sticks",
+            {
+                "--parity 1volume": write_first,
+                "repair bundle": lose,
+                "import bundle": read_second,
+            },
+        )
+        assert "on 2 media" in said
+        assert whole
+        assert {path: path.read_bytes() for path in whole} == whole
+        assert_arrived(inside)
+        operator.usb.unlink()
 
 
 def test_the_page_for_pipes_holds(operator, inside):

@@ -72,7 +72,7 @@ def check_encrypted_bundle(
         StorageError: The files cannot be looked for.
         CancelledError: Somebody asked to stop.
     """
-    envelope = _envelope(paths, expect)
+    envelope = find_envelope(paths, expect)
     here = {path.name: path for path in encrypted_files(_places(paths))}
     findings: list[Finding] = []
     files: list[CheckedFile] = []
@@ -241,7 +241,16 @@ def _missing(number: int, envelope: Envelope, entry: EnvelopeEntry | None) -> Fi
     )
 
 
-def _envelope(paths: Sequence[Path], expect: Digest | None) -> Envelope:
+def find_envelope(paths: Sequence[Path], expect: Digest | None = None) -> Envelope:
+    """The envelope of encrypted files.
+
+    Raises:
+        ContentNotFoundError: There is none.
+        ConflictError: There are several, of other bundles.
+        DigestMismatchError: It is that of another bundle than the expected one.
+        BundleFormatError: It is damaged.
+        StorageError: It cannot be read.
+    """
     found: dict[Digest, Envelope] = {}
     places = envelopes_at(paths)
     for place in places:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from airgap.bundle import members
 from airgap.bundle.catalog import MAX_SIZE
-from airgap.bundle.foreign import refuse_beginning
+from airgap.bundle.envelope_file import encrypted_files
+from airgap.bundle.foreign import encrypted_error, refuse_beginning
 from airgap.bundle.layout import PLACEMENT_FILE
 from airgap.bundle.partial import SUFFIX
 from airgap.bundle.placement import Placement
@@ -85,6 +86,8 @@ def discover(paths: Sequence[Path]) -> tuple[FoundBundle, ...]:
         group = groups.setdefault((placement.bundle, placement.volumes), _Group())
         group.files.setdefault(placement.volume, []).append(path)
     if not groups:
+        if encrypted_files(paths):
+            raise encrypted_error(", ".join(map(str, paths)))
         raise ContentNotFoundError(
             f"{', '.join(map(str, paths))}: there is no bundle in it",
             hint="name the files of the bundle, or the folder that holds them",

@@ -28,6 +28,8 @@ _MAGIC = (
     (b"BZh", "bzip2", "bunzip2", "bzcat"),
     (b"\x04\x22\x4d\x18", "lz4", "lz4 -d", "lz4 -dc"),
 )
+ENCRYPTED = b"age-encryption.org/v1"
+"""How a file in the age format begins (age-encryption.org/v1, "Header")."""
 _OTHER = ((b"PK\x03\x04", "a zip file"), (b"<", "HTML or XML"), (b"{", "JSON"))
 _KINDS = {
     "1": "a hard link",
@@ -46,6 +48,16 @@ _OWN = (LAYOUT_FILE, INDEX_FILE, DOCKER_FILE, CATALOG_FILE, PLACEMENT_FILE, SEAL
 _BEFORE_CATALOG = _OWN[:4]
 DAMAGED = "the file was damaged or changed: do not use it, copy it again"
 """The hint where a bundle is not as airgap wrote it."""
+
+
+def encrypted_error(name: str) -> BundleFormatError:
+    """The error for what is encrypted, where it has to be plain."""
+    return BundleFormatError(
+        f"{name} is encrypted",
+        hint="`airgap import bundle` reads it with --identity, and `airgap verify bundle` without; "
+        "`age -d` makes plain files for anything else",
+        origin="bundle",
+    )
 
 
 def refuse_beginning(block: bytes, *, name: str) -> None:
@@ -67,6 +79,8 @@ def refuse_beginning(block: bytes, *, name: str) -> None:
                 hint=f"unpack it first ({unpack}), or: {cat} FILE | airgap import bundle -",
                 origin="bundle",
             )
+    if block.startswith(ENCRYPTED):
+        raise encrypted_error(name)
     if block[:1] == bytes(1) and not any(block):
         raise IncompleteBundleError(
             f"{name} begins with zeros: it was never finished",

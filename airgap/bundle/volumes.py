@@ -20,8 +20,8 @@ from airgap.oci.digest import Digest
 from airgap.oci.manifest import Document
 from airgap.wording import size_text
 
-SMALLEST = 1 << 20
-"""No volume is smaller, in bytes."""
+SMALLEST = (1 << 20) - (1 << 16)
+"""No volume is planned for less room: that of 1 MiB, less what its encryption may take."""
 _FRONTS = 16
 """How many times its front a volume must be able to hold: each carries the whole catalog."""
 

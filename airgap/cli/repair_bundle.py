@@ -11,6 +11,7 @@ from typing import Unpack
 import click
 
 from airgap.bundle.catalog import Catalog
+from airgap.bundle.check_encrypted import is_encrypted
 from airgap.bundle.finding import Finding
 from airgap.bundle.rebuild import Copy
 from airgap.cli.invocation import Invocation
@@ -26,6 +27,7 @@ from airgap.transfer.copies import RegistryCopy
 from airgap.transfer.destination import Destination
 from airgap.transfer.repair import RepairedFile, RepairOptions, RepairResult, describe_failure
 from airgap.transfer.repair import repair_bundle as run_repair
+from airgap.transfer.repair_encrypted import repair_encrypted
 
 COMMAND = "repair bundle"
 
@@ -83,7 +85,7 @@ def repair_bundle(invocation: Invocation, **flags: Unpack[RepairFlags]) -> None:
     """Rebuild what is damaged or lost of BUNDLE: files, or folders with its volumes.
 
     From the parity beside it first, then from --from. A file is replaced only by one that was
-    checked as a whole; what cannot be repaired stays as it is.
+    checked as a whole; what cannot be repaired stays as it is. Encrypted files need no key.
     """
     session = Session(invocation, flags, command=COMMAND)
     paths = [as_seekable(path) for path in flags["bundle"]]
@@ -93,6 +95,11 @@ def repair_bundle(invocation: Invocation, **flags: Unpack[RepairFlags]) -> None:
         memory=as_size(memory, "--parity-memory") if memory else None,
         jobs=session.settings.jobs,
     )
+    if is_encrypted(paths):
+        with session.run() as run:
+            copies_of_it = [Path(text) for text in flags["copies"]]
+            _show(session, repair_encrypted(paths, copies=copies_of_it, options=options, run=run))
+        return
     with session.run() as run, session.client(run) as client, ExitStack() as opened:
 
         def copies(catalog: Catalog, documents: Mapping[Digest, Document]) -> Sequence[Copy]:
@@ -104,10 +111,14 @@ def repair_bundle(invocation: Invocation, **flags: Unpack[RepairFlags]) -> None:
         result = run_repair(
             paths, copies=copies if flags["copies"] else None, options=options, run=run
         )
-        session.show_result(_report(result), lambda: _lines(result))
-        failure = describe_failure(result.after)
-        if failure is not None:
-            raise failure
+        _show(session, result)
+
+
+def _show(session: Session, result: RepairResult) -> None:
+    session.show_result(_report(result), lambda: _lines(result))
+    failure = describe_failure(result.after)
+    if failure is not None:
+        raise failure
 
 
 def _report(result: RepairResult) -> RepairReport:

@@ -162,7 +162,7 @@ class _Repair:
 
     def _from_parity(self, found: ParitySet, folder: Path) -> None:
         """Rebuild what a parity set protects; what is beyond it is said, and left."""
-        with self._workshop(self.options.output or folder) as work:
+        with workshop(self.options.output or folder) as work:
             try:
                 done = repair_with_parity(
                     found,
@@ -197,19 +197,6 @@ class _Repair:
                 hint="the parity was made of a bundle that was damaged already: take another copy",
             )
         move_file(new, target)
-
-    @contextmanager
-    def _workshop(self, folder: Path) -> Iterator[Path]:
-        """A folder for what is not finished; those that a crash left go first."""
-        with storage_errors(folder):
-            for left in folder.glob(f"{_WORK}*") if folder.is_dir() else ():
-                shutil.rmtree(left, ignore_errors=True)
-            work = folder / f"{_WORK}{secrets.token_hex(4)}"
-            work.mkdir(parents=True)
-        try:
-            yield work
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
 
     # -- copies ------------------------------------------------------------------------------
 
@@ -260,6 +247,24 @@ class _Repair:
         stem = beside.name.removesuffix(".tar").rpartition(".")[0] or beside.stem
         folder = self.options.output or beside.parent
         return volume_path(folder / f"{stem}.tar", number)
+
+
+@contextmanager
+def workshop(folder: Path) -> Iterator[Path]:
+    """A folder for what is not finished; those that a crash left go first.
+
+    Raises:
+        StorageError: It cannot be made.
+    """
+    with storage_errors(folder):
+        for left in folder.glob(f"{_WORK}*") if folder.is_dir() else ():
+            shutil.rmtree(left, ignore_errors=True)
+        work = folder / f"{_WORK}{secrets.token_hex(4)}"
+        work.mkdir(parents=True)
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def _parity(folder: Path) -> tuple[ParitySet, ...]:

@@ -103,3 +103,16 @@ def test_recipients_and_a_passphrase_exclude_each_other(name, tmp_path):
     assert_refused(done, 2, "settings", "not both")
     done = airgap("export", "images", name, "-o", tmp_path / "r.tar", "--passphrase")
     assert_refused(done, 2, "settings", "terminal")
+
+
+@pytest.mark.parametrize("command", ["inspect", "serve"])
+def test_a_command_that_needs_plain_files_says_that_these_are_encrypted(tmp_path, command):
+    """In a folder and by name, with what to do."""
+    sealed = tmp_path / "release.tar.age"
+    sealed.write_bytes(b"age-encryption.org/v1\n-> X25519 x\n" + bytes(2000))
+    for path in (tmp_path, sealed):
+        arguments = [command, path] if command == "serve" else [command, "bundle", path]
+        done = airgap(*arguments)
+        assert done.code == 22, done.err
+        assert "is encrypted" in done.err
+        assert "--identity" in done.err

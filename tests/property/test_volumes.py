@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from airgap.bundle.catalog import Catalog
 from airgap.bundle.layout import Layout, Share, measure, plan_layout
 from airgap.bundle.placement import Extent
-from airgap.bundle.volumes import SMALLEST, VolumePlan, plan_volumes
+from airgap.bundle.volumes import VolumePlan, plan_volumes
 from airgap.oci import mediatype
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -19,6 +19,7 @@ from airgap.oci.manifest import Document
 from tests.support.bundles import dumps, named, parse
 
 KIB = 1024
+SMALLEST = 1 << 20
 
 
 def made(images: list[list[int]]) -> tuple[Catalog, dict[Digest, Document]]:

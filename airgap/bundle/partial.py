@@ -74,6 +74,7 @@ class PartialFile:
         # what an earlier run wrote may not be durable either
         self._is_dirty = True
         self._is_lent = False
+        self._is_published = False
         self._fd = self._open_locked()
         try:
             # another run may have finished between the first look and the lock
@@ -140,7 +141,13 @@ class PartialFile:
             return size - min(size, os.fstat(self._fd).st_blocks * 512)
 
     def cut(self, size: int) -> None:
-        """Cut off what lies behind a size."""
+        """Cut off what lies behind a size. A file that has its final name stays as it is.
+
+        What tidies up after a failure may come here when the name is given already, and only
+        making that durable failed: what had the name before is gone, so this is all there is.
+        """
+        if self._is_published:
+            return
         with self._errors():
             if os.fstat(self._fd).st_size > size:
                 os.ftruncate(self._fd, size)
@@ -215,7 +222,11 @@ class PartialFile:
             ConflictError: Meanwhile, somebody else made a file of that name.
         """
         self._check_target()
-        move_file(self.path, self.target, durable=durable)
+        move_file(self.path, self.target, durable=False)
+        self._is_published = True
+        if durable:
+            with self._errors():
+                posix.sync_folder(self.target.parent)
 
     def close(self) -> None:
         """Give up the lock. A file without any bytes is removed. A second time does nothing."""

@@ -236,3 +236,23 @@ def test_only_new_bytes_are_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         counts.append(len(synced))
     file.close()
     assert counts == [1, 1, 2, 2, 3, 4, 4, 4, 5, 6]
+
+
+def test_a_file_that_got_its_name_is_not_cut_where_that_could_not_be_made_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was there before is replaced by then: tidying up must not empty the only one left."""
+    target = tmp_path / "x.tar"
+    target.write_bytes(b"old")
+
+    def fail(_: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("airgap.content.posix.sync_folder", fail)
+    file = PartialFile(target, overwrite=True)
+    file.write(b"new and whole", 0)
+    with pytest.raises(StorageError):
+        file.publish()
+    file.cut(0)
+    file.close()
+    assert target.read_bytes() == b"new and whole"

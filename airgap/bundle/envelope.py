@@ -133,6 +133,8 @@ def _envelope(value: Mapping[str, Any]) -> Envelope:
         raise BundleFormatError(f"the envelope speaks of {envelope.volumes} volumes")
     if numbers != sorted(set(numbers)) or not all(1 <= n <= envelope.volumes for n in numbers):
         raise BundleFormatError("the volumes of the envelope are not in order")
+    if len({entry.name for entry in envelope.entries}) != len(envelope.entries):
+        raise BundleFormatError("the envelope gives two volumes the same name")
     return envelope
 
 

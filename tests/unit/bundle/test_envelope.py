@@ -96,3 +96,9 @@ def test_no_changed_byte_of_an_envelope_goes_unnoticed() -> None:
         damaged[numbers.randrange(len(raw))] ^= 1 << numbers.randrange(8)
         with pytest.raises(BundleFormatError):
             Envelope.parse(bytes(damaged))
+
+
+def test_two_volumes_of_one_name_are_refused() -> None:
+    """A file is one volume: the second one of its name would be looked for in vain."""
+    with pytest.raises(BundleFormatError, match="same name"):
+        Envelope.parse(_files(name="r.003.tar.age"))

@@ -84,6 +84,7 @@ class Rebuilder:
         taken: dict[Digest, str] = {}
         hashed: list[Digest] = []
         missing: list[str] = []
+        sizes = layout.catalog.sizes()
         with ExitStack() as stack:
             file = PartialFile(target, overwrite=True)
             stack.callback(file.close)
@@ -94,7 +95,8 @@ class Rebuilder:
             for extent in layout.blobs:
                 for offset, data in frame(extent):
                     file.write(data, offset)
-                place = self._fill(file, extent, layout, source, pieces.get(extent), hashed)
+                whole = Descriptor(mediatype.OCTET_STREAM, extent.digest, sizes[extent.digest])
+                place = self._fill(file, extent, whole, source, pieces.get(extent), hashed)
                 if place is None:
                     missing.append(str(extent.digest))
                 elif place:
@@ -118,7 +120,7 @@ class Rebuilder:
         self,
         file: PartialFile,
         extent: Extent,
-        layout: Layout,
+        descriptor: Descriptor,
         old: BinaryIO | None,
         expected: Digest | None,
         hashed: list[Digest],
@@ -127,8 +129,6 @@ class Rebuilder:
 
         None where it is nowhere to be had.
         """
-        size = dict(layout.catalog.blobs)[extent.digest]
-        descriptor = Descriptor(mediatype.OCTET_STREAM, extent.digest, size)
         wanted = extent.digest if extent.start is None else expected
         attempts: list[tuple[str, Callable[[], Digest | None]]] = []
         if old is not None and wanted is not None:
@@ -145,7 +145,7 @@ class Rebuilder:
             except CancelledError:
                 raise
             except AirgapError as error:
-                if error.origin == "local" and place:
+                if error.origin == "local":
                     raise
                 self._run.debug("copy", f"{place or 'the old file'}: {error.message}")
                 continue
@@ -164,10 +164,12 @@ class Rebuilder:
         while hasher.size < extent.length:
             self._run.cancel.check()
             at = hasher.size
-            with storage_errors("the damaged volume"):
+            try:
                 chunk = read_at(
                     old.fileno(), min(CHUNK_SIZE, extent.length - at), extent.offset + at
                 )
+            except OSError:  # what cannot be read is damaged: repair is for that
+                return None
             if not chunk:
                 return None
             hasher.update(chunk)

@@ -16,12 +16,14 @@ import pytest
 
 from airgap.bundle.check import check_bundle
 from airgap.bundle.parity import ParityRequest
+from airgap.bundle.partial import PartialFile
 from airgap.bundle.reader import open_bundle
-from airgap.errors import ExitCode
+from airgap.errors import ExitCode, StorageFullError
 from airgap.oci.reference import Reference
 from airgap.run import Run
 from airgap.transfer.export import ExportOptions, export_images
 from airgap.transfer.protect import ProtectOptions
+from airgap.transfer.repair import repair_bundle
 from tests.support import builders
 from tests.support.command_line import airgap
 from tests.support.transfers import open_client
@@ -216,6 +218,26 @@ def test_a_repair_that_is_killed_is_finished_by_the_next(made, medium, source):
     done = airgap("repair", "bundle", medium, *more)
     assert done.code == 0, done.err
     assert_same(medium, made[0])
+
+
+def test_a_full_medium_is_not_taken_for_a_blob_that_is_nowhere(medium, monkeypatch):
+    """What is good in the damaged volume is there: the error is that it cannot be written."""
+    without_parity(medium)
+    path = medium / "release.001.tar"
+    flip(path, path.stat().st_size // 2)
+    before = state(medium)
+
+    real = PartialFile.write
+
+    def write(file: PartialFile, data: bytes | memoryview, offset: int) -> None:
+        if len(data) > 65_536:
+            raise StorageFullError("no space left", origin="local")
+        real(file, data, offset)
+
+    monkeypatch.setattr(PartialFile, "write", write)
+    with pytest.raises(StorageFullError):
+        repair_bundle([medium], copies=lambda *_: ())
+    assert state(medium) == before
 
 
 def test_an_image_layout_gives_its_blobs(made, medium, tmp_path):

@@ -35,6 +35,7 @@ from airgap.transfer.export import ExportOptions, open_sources
 from airgap.transfer.fetch import PHASE, Fetcher
 from airgap.transfer.outcome import Failure, Protection
 from airgap.transfer.plan import select_export
+from airgap.transfer.presence import find_lost
 from airgap.transfer.protect import protect_bundle
 from airgap.transfer.resolve import Resolver
 from airgap.transfer.spread_check import drop_files, is_parity_whole, is_whole
@@ -175,6 +176,10 @@ class _Spread:
         )
         resolution = resolver.resolve(self._references)
         selection = select_export(resolution, options.selection, lost={})
+        if options.allow_missing_at_source:
+            # later, the catalog of the first medium could not be changed any more
+            lost = find_lost(sources, selection.fetches, run=self._run)
+            selection = select_export(resolution, options.selection, lost=lost)
         if selection.failed and not options.keep_going:
             raise selection.failed[0][1]
         if not selection.catalog.images:

@@ -2,151 +2,61 @@
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
-import signal
-import subprocess
-import sys
-from collections.abc import Callable
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from airgap.bundle.parity import ParityRequest
-from airgap.content import posix
+from airgap.bundle.reader import open_bundle
 from airgap.errors import (
-    CancelledError,
     ConflictError,
-    DigestMismatchError,
     IncompleteBundleError,
-    LockedError,
     SettingsError,
 )
 from airgap.oci.reference import Reference
 from airgap.run import Run
-from airgap.run.events import BlobAdvanced, BlobFinished, MediumWanted, Notice
-from airgap.transfer import spread, spread_check
+from airgap.run.events import Notice
 from airgap.transfer.export import ExportOptions
 from airgap.transfer.protect import ProtectOptions
 from airgap.transfer.spread import Spreading, spread_images
-from airgap.transfer.spread_outcome import SpreadResult
-from airgap.transfer.spread_state import SpreadFolder
 from tests.support import builders, command_line
-from tests.support.embedded import CutAnswer, EmbeddedRegistry, Status
-from tests.support.parity import contents, flip
+from tests.support.embedded import EmbeddedRegistry, Status
+from tests.support.parity import contents
+from tests.support.spreading import (
+    CONTENTS,
+    assert_all_written,
+    change,
+    changing,
+    connected_side,
+    make_site,
+    spread_out,
+    to_the_end,
+    undisturbed,
+)
 from tests.support.transfers import (
     Recorder,
     assert_holds,
-    cancelling,
-    export,
     open_client,
 )
-
-IS_SOAK = bool(os.environ.get("AIRGAP_SOAK"))
-VOLUME = 1 << 20
-MEDIUM = 2_300_000
-CONTENTS = {
-    "app": builders.image(layers=(2_500_000, 300_000)),
-    "tool": builders.image(layers=(700_000, 200_000), seed=1),
-    "base": builders.image(layers=(900_000,), seed=2),
-}
 
 
 @pytest.fixture(scope="module")
 def source():
     """The registry on the connected side."""
-    with EmbeddedRegistry() as registry:
-        for name, content in CONTENTS.items():
-            builders.push(registry.repository(name), content, tag="1")
+    with connected_side() as registry:
         yield registry
 
 
 @pytest.fixture(scope="module")
 def clean(source, tmp_path_factory):
-    """What an export in volumes writes to one large medium."""
-    folder = tmp_path_factory.mktemp("clean")
-    export([f"{source.host}/{name}:1" for name in CONTENTS], folder / "r.tar", volume_size=VOLUME)
-    return contents(folder)
+    """What an undisturbed export writes."""
+    return undisturbed(source, tmp_path_factory.mktemp("clean"))
 
 
 @pytest.fixture
 def site(source, tmp_path, monkeypatch):
-    """A mount point with media of a size, and a shelf for those that are full."""
-    usb = tmp_path / "usb"
-    usb.mkdir()
-    made = SimpleNamespace(
-        source=source, usb=usb, shelf=[], state=tmp_path / "state", size=MEDIUM, folder=tmp_path
-    )
-
-    def free(folder: Path) -> int:
-        if folder != usb:
-            return posix.free_bytes(folder)
-        return max(0, made.size - sum(path.stat().st_size for path in folder.iterdir()))
-
-    monkeypatch.setattr(spread, "free_bytes", free)
-    return made
-
-
-def change(site) -> None:
-    """Put what is on the medium on the shelf, and an empty one in."""
-    place = site.folder / f"medium{len(site.shelf)}"
-    shutil.copytree(site.usb, place)
-    site.shelf.append(place)
-    for path in site.usb.iterdir():
-        path.unlink()
-
-
-def changing(site) -> Callable[[MediumWanted], bool]:
-    def ask(_: MediumWanted) -> bool:
-        change(site)
-        return True
-
-    return ask
-
-
-def spread_out(
-    site, *, ask: Callable[[MediumWanted], bool] | None = None, run: Run | None = None, **options
-) -> SpreadResult:
-    """Run the export once, as the command does."""
-    references = [Reference.parse(f"{site.source.host}/{name}:1") for name in CONTENTS]
-    made = ExportOptions(volume_size=VOLUME, **options)
-    with open_client() as client:
-        return spread_images(
-            references,
-            site.usb / "r.tar",
-            client=client,
-            spreading=Spreading(site.state, ask),
-            options=made,
-            run=run,
-        )
-
-
-def volumes_of(site) -> dict[str, bytes]:
-    """The volumes on all media, those on the shelf first."""
-    found = {}
-    for place in [*site.shelf, site.usb]:
-        found.update({k: v for k, v in contents(place).items() if k.endswith(".tar")})
-    return found
-
-
-def to_the_end(site, **options) -> None:
-    """Change media and run the command again until all is written."""
-    for _ in range(20):
-        try:
-            spread_out(site, **options)
-        except IncompleteBundleError:
-            change(site)
-        else:
-            return
-    raise AssertionError("it never ends")
-
-
-def assert_all_written(site, clean) -> None:
-    assert volumes_of(site) == clean
-    assert not [path for path in site.state.rglob("*") if path.is_file()], "no state is left"
-    assert not [path for path in site.usb.iterdir() if "partial" in path.name]
+    """A mount point for media."""
+    return make_site(source, tmp_path, monkeypatch)
 
 
 def test_volumes_on_several_media_are_those_of_one_export(site, clean):
@@ -275,24 +185,6 @@ def test_who_never_changes_the_medium_is_not_asked_forever(site):
     assert len(asked) == 3
 
 
-def test_a_volume_that_the_medium_did_not_keep_goes_to_the_next(site, clean, monkeypatch):
-    """It is found by reading back, removed, and written again."""
-    real = spread_check.check_bundle
-    broken = []
-
-    def damaging(path, **more):
-        if path.name == "r.002.tar" and not broken:
-            broken.append(path)
-            flip(path, 500_000)
-        return real(path, **more)
-
-    monkeypatch.setattr(spread_check, "check_bundle", damaging)
-    result = spread_out(site, ask=changing(site))
-    assert result.media == ((1,), (2, 3), (4, 5))
-    assert "r.002.tar" not in contents(site.shelf[0])
-    assert_all_written(site, clean)
-
-
 def test_parity_lies_on_each_medium_and_covers_it(site, clean):
     """A volume that is lost on one medium is rebuilt there, from that medium alone."""
     site.size = 3_700_000
@@ -310,128 +202,6 @@ def test_parity_lies_on_each_medium_and_covers_it(site, clean):
     done = command_line.airgap("repair", "bundle", site.shelf[0])
     assert lost.exists(), done.err
     assert lost.read_bytes() == clean["r.001.tar"]
-
-
-@pytest.mark.parametrize("moment", range(1, 30, 1 if IS_SOAK else 7))
-def test_an_interrupted_export_goes_on_with_the_same_medium(site, clean, moment):
-    """Nothing unfinished stays, and what was proved counts."""
-    run, _ = cancelling(moment, lambda event: isinstance(event, BlobAdvanced | BlobFinished))
-    with pytest.raises((CancelledError, IncompleteBundleError)):
-        spread_out(site, run=run)
-    assert not [path for path in site.usb.iterdir() if "partial" in path.name]
-    to_the_end(site)
-    assert_all_written(site, clean)
-
-
-@pytest.mark.parametrize("seed", range(30 if IS_SOAK else 3))
-def test_a_killed_export_goes_on(site, clean, seed):
-    """kill -9 at a random moment, then the same command again on the same medium."""
-    random_source = random.Random(seed)
-    command = ["export", "images", *(f"{site.source.host}/{name}:1" for name in CONTENTS)]
-    command += ["-o", str(site.usb / "r.tar"), "--volume-size", "1MiB", "--spread"]
-    command += ["--state", str(site.state)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "airgap", *command],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        process.wait(random_source.uniform(0.3, 1.2))
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    site.size = 50_000_000
-    if process.returncode:
-        done = command_line.airgap(*command)
-        assert done.code == 0, done.err
-    assert_all_written(site, clean)
-
-
-def test_volumes_that_a_killed_run_finished_are_proved_and_not_written_again(
-    site, clean, monkeypatch, source
-):
-    """The run died before it noted them."""
-
-    real = SpreadFolder.save
-    saved = []
-
-    def save(folder, state):
-        if saved:
-            raise KeyboardInterrupt
-        saved.append(state)
-        real(folder, state)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(SpreadFolder, "save", save)
-        with pytest.raises(KeyboardInterrupt):
-            spread_out(site)
-    assert sorted(contents(site.usb)) == ["r.001.tar", "r.002.tar"]
-    source.clear()
-    with pytest.raises(IncompleteBundleError, match="3, 4, 5 of 5"):
-        spread_out(site)
-    assert source.count("GET", "/blobs/") == 0
-    change(site)
-    to_the_end(site)
-    assert_all_written(site, clean)
-
-
-def test_a_source_that_gives_wrong_bytes_ends_the_run_and_spoils_nothing(site, clean, source):
-    """No volume has its name, and the same command goes on."""
-    large = CONTENTS["app"].blobs[1].descriptor
-    source.fail(Status(200, body=b"x" * large.size), method="GET", path=f"/blobs/{large.digest}")
-    with pytest.raises(DigestMismatchError):
-        spread_out(site)
-    assert contents(site.usb) == {}
-    to_the_end(site)
-    assert_all_written(site, clean)
-
-
-def test_a_broken_connection_is_taken_up_where_it_broke(site, clean, source):
-    """The export goes on as any other does."""
-    large = CONTENTS["app"].blobs[1].descriptor
-    source.fail(CutAnswer(after=700_000), method="GET", path=f"/blobs/{large.digest}")
-    spread_out(site, ask=changing(site))
-    assert_all_written(site, clean)
-
-
-def test_two_exports_do_not_share_a_state(site):
-    """The second one is told who works on it."""
-    with pytest.raises(IncompleteBundleError):
-        spread_out(site)
-    fd = os.open(next(site.state.rglob("lock")), os.O_RDWR)
-    try:
-        assert posix.lock(fd)
-        with pytest.raises(LockedError):
-            spread_out(site)
-    finally:
-        os.close(fd)
-
-
-@pytest.mark.parametrize("name", ["state.json", "front"])
-def test_a_damaged_state_is_said_and_not_guessed_at(site, name):
-    """The volumes that are on media would not fit a new plan."""
-    with pytest.raises(IncompleteBundleError):
-        spread_out(site)
-    path = next(site.state.rglob(name))
-    path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(Exception, match="cannot go on") as caught:
-        spread_out(site)
-    assert "begin again" in caught.value.hint
-
-
-def test_a_medium_that_is_not_mounted_is_not_written_to(site, monkeypatch):
-    """The disk below its mount point stays as it is."""
-    with monkeypatch.context() as patch:
-        patch.setattr(spread, "mount_point", lambda folder: site.usb)
-        with pytest.raises(IncompleteBundleError):
-            spread_out(site)
-    change(site)
-    recorder = Recorder()
-    with pytest.raises(IncompleteBundleError):
-        spread_out(site, run=Run(recorder))
-    assert "nothing is mounted" in recorder.of(Notice)[0].message
-    assert contents(site.usb) == {}
 
 
 def test_the_command_goes_on_from_medium_to_medium(site, clean, tmp_path):
@@ -479,6 +249,19 @@ def test_options_that_make_no_sense_together_are_refused(site, arguments):
     done = command_line.airgap("export", "images", f"{site.source.host}/app:1", *arguments)
     assert done.code == 2
     assert not site.source.seen
+
+
+def test_what_the_source_lacks_is_left_out_before_the_first_medium(tmp_path, monkeypatch):
+    """The catalog is on the first medium, so it cannot wait until the blob is fetched."""
+    lacked = CONTENTS["tool"].blobs[1].descriptor
+    with connected_side() as lacking:
+        lacking.fail(Status(404), path=f"/blobs/{lacked.digest}", times=1000)
+        site = make_site(lacking, tmp_path, monkeypatch)
+        spread_out(site, ask=changing(site), allow_missing_at_source=True)
+    change(site)
+    with open_bundle(site.shelf) as reader:
+        assert lacked.digest not in dict(reader.catalog.blobs)
+        assert lacked.digest in reader.catalog.omissions()
 
 
 def test_spreading_needs_a_volume_size(site):

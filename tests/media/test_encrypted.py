@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -65,9 +66,12 @@ def test_a_medium_that_gets_full_ends_the_export_and_it_goes_on_with_room(
     fillers = []
     real = age_streams.EncryptingStream.finish
 
+    lock = threading.Lock()
+
     def finish(self):
-        if not fillers:
-            fillers.append(fill(stick.folder, leave=MIB))
+        with lock:  # volumes are written at the same time
+            if not fillers:
+                fillers.append(fill(stick.folder, leave=MIB))
         return real(self)
 
     monkeypatch.setattr(age_streams.EncryptingStream, "finish", finish)

@@ -132,7 +132,6 @@ class _Spread:
         self._started = time.monotonic()
         self._state: SpreadState
         self._plan: VolumePlan
-        self._failed: tuple[Failure, ...] = ()
         self._written: list[WrittenMedium] = []
         self._fetched_bytes = 0
 
@@ -188,12 +187,12 @@ class _Spread:
                 failed=[f"{name}: {error.message}" for name, error in selection.failed],
             )
         assert options.volume_size is not None, "it was looked at"
-        self._failed = tuple(Failure(str(name), error) for name, error in selection.failed)
+        failed = tuple((str(name), error.message) for name, error in selection.failed)
         self._plan = plan_files(selection, volume_size=options.volume_size)
         with storage_errors(self._output.parent):
             mount = str(mount_point(self._output.parent))
         self._state = SpreadState(
-            request, options.volume_size, tuple(selection.fetches), mount=mount
+            request, options.volume_size, tuple(selection.fetches), mount=mount, failed=failed
         )
 
     def ask(self, prompt: Prompt | None) -> None:
@@ -243,7 +242,7 @@ class _Spread:
             self._state.media,
             tuple(self._written),
             self._fetched_bytes,
-            self._failed,
+            tuple(Failure(name, PartialError(why)) for name, why in self._state.failed),
             time.monotonic() - self._started,
         )
 

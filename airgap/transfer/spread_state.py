@@ -39,6 +39,7 @@ class SpreadState:
         fetches: Every blob, and where it can be had.
         media: The volumes on each medium that is done.
         mount: Where media are mounted: if later nothing is, the medium is missing and not empty.
+        failed: The references that are not in it, and why, for the last run to tell.
     """
 
     request: Digest
@@ -46,6 +47,7 @@ class SpreadState:
     fetches: tuple[Fetch, ...]
     media: tuple[tuple[int, ...], ...] = ()
     mount: str = "/"
+    failed: tuple[tuple[str, str], ...] = ()
 
     @property
     def done(self) -> frozenset[int]:
@@ -65,6 +67,7 @@ class SpreadState:
                 "request": str(self.request),
                 "volumeSize": self.volume_size,
                 "mount": self.mount,
+                "failed": [list(failure) for failure in self.failed],
                 "media": [list(numbers) for numbers in self.media],
                 "fetches": [
                     {"descriptor": f.descriptor.to_json(), "repositories": list(f.repositories)}
@@ -94,6 +97,7 @@ class SpreadState:
             tuple(_fetch(entry) for entry in fetches),
             tuple(tuple(_number(number) for number in numbers) for numbers in media),
             mount,
+            tuple(_failure(entry) for entry in _list(value.get("failed"))),
         )
 
 
@@ -185,6 +189,19 @@ def _fetch(entry: Any) -> Fetch:  # noqa: ANN401 (JSON is anything)
     if not (isinstance(repositories, list) and all(isinstance(r, str) for r in repositories)):
         raise InvalidContentError("the state of the export does not say where a blob is")
     return Fetch(Descriptor.from_json(entry.get("descriptor")), tuple(repositories))
+
+
+def _list(value: object) -> list[object]:
+    if not isinstance(value, list):
+        raise InvalidContentError("the state of the export has no list where one must be")
+    return value
+
+
+def _failure(entry: object) -> tuple[str, str]:
+    match entry:
+        case [str(name), str(message)]:
+            return name, message
+    raise InvalidContentError("the state of the export does not say what failed")
 
 
 def _number(value: object) -> int:

@@ -163,6 +163,20 @@ def test_a_broken_connection_is_taken_up_where_it_broke(site, clean, source):
     assert_all_written(site, clean)
 
 
+def test_what_could_not_be_had_is_told_by_the_last_run_too(site, source):
+    """The exit code of the run that finishes the bundle is 3, whichever run found it out."""
+    names = [f"{source.host}/{name}:1" for name in (*CONTENTS, "nothing")]
+    arguments = ["export", "images", *names, "-o", site.usb / "r.tar", "--spread", "--keep-going"]
+    arguments += ["--volume-size", "1MiB", "--state", site.state]
+    codes = []
+    while not codes or codes[-1] == 23:
+        done = command_line.airgap(*arguments)
+        codes.append(done.code)
+        change(site)
+    assert codes == [23, 23, 3]
+    assert "nothing:1" in done.out
+
+
 def test_two_exports_do_not_share_a_state(site):
     """The second one is told who works on it."""
     with pytest.raises(IncompleteBundleError):

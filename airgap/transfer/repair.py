@@ -17,6 +17,7 @@ from typing import Literal
 
 from airgap.bundle.catalog import Catalog
 from airgap.bundle.check import check_bundle
+from airgap.bundle.discovery import read_placement
 from airgap.bundle.finding import CheckReport
 from airgap.bundle.layout import Layout, plan_layout
 from airgap.bundle.lost import lost_share
@@ -29,7 +30,13 @@ from airgap.bundle.survey import Survey, survey_file
 from airgap.bundle.volume_names import volume_path
 from airgap.content.atomic import move_file
 from airgap.content.storage import storage_errors
-from airgap.errors import AirgapError, CancelledError, IncompleteBundleError
+from airgap.errors import (
+    AirgapError,
+    BundleFormatError,
+    CancelledError,
+    ConflictError,
+    IncompleteBundleError,
+)
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Document
 from airgap.run import Run
@@ -38,6 +45,7 @@ from airgap.wording import count_text
 _WORK = ".airgap-repair-"
 _OF_THE_SET = frozenset({"missing-volume", "other-bundle"})
 """Findings that say nothing against the file that they name."""
+_OTHER_NAMES = (".rebuilt", *(f".rebuilt{number}" for number in range(2, 10)))
 
 
 CopyOpener = Callable[[Catalog, Mapping[Digest, Document]], Sequence[Copy]]
@@ -127,9 +135,11 @@ class _Repair:
     run: Run
     started: float = field(default_factory=time.monotonic)
     repaired: list[RepairedFile] = field(default_factory=list[RepairedFile])
+    bundle: Digest | None = None
 
     def work(self) -> RepairResult:
         before = after = self._check()
+        self.bundle = before.bundle_id
         if before.findings:
             for folder in self._folders():
                 for found in _parity(folder):
@@ -172,31 +182,40 @@ class _Repair:
                     jobs=self.options.jobs,
                     run=self.run,
                 )
-            except IncompleteBundleError as error:
+            except (BundleFormatError, IncompleteBundleError) as error:
                 self.run.warn("parity", error.message)
                 return
             for path in done.rebuilt:
-                self._settle(path, (self.options.output or folder) / path.name)
-                self.repaired.append(
-                    RepairedFile(str((self.options.output or folder) / path.name), "parity")
-                )
+                self._settle(path, folder)
 
-    def _settle(self, new: Path, target: Path) -> None:
-        """Let a file take its place once nothing is wrong with it.
-
-        Raises:
-            IncompleteBundleError: Something is; what is in its place stays.
-        """
+    def _settle(self, new: Path, folder: Path) -> None:
+        """Let a file take its place if nothing is wrong with it; else what is there stays."""
         # alone it is only one of several, which is not worth a warning
         quiet = Run(cancel=self.run.cancel)
         report = check_bundle([new], run=quiet, jobs=self.options.jobs)
-        wrong = [f for f in report.findings if f.kind not in _OF_THE_SET]
+        wrong = [f.message for f in report.findings if f.kind not in _OF_THE_SET]
+        if self.bundle not in (None, report.bundle_id):
+            # its names may be the same: parity stays where an export replaces volumes
+            wrong.append("it is of another bundle")
         if wrong:
-            raise IncompleteBundleError(
-                f"what was rebuilt of {target.name} is not right: {wrong[0].message}",
-                hint="the parity was made of a bundle that was damaged already: take another copy",
-            )
+            self.run.warn("parity", f"what was rebuilt of {new.name} is not taken: {wrong[0]}")
+            return
+        target = self._vacant(new.name, folder, read_placement(new))
         move_file(new, target)
+        self.repaired.append(RepairedFile(str(target), "parity"))
+
+    def _vacant(self, name: str, folder: Path, wanted: Placement) -> Path:
+        """Where a volume goes: by its name, unless something else that may be good has that.
+
+        Volumes are known by what they say. So one that is whole may have the name of a lost one.
+        """
+        goes_to = self.options.output or folder
+        path = Path(name)
+        names = (f"{path.stem}{end}{path.suffix}" for end in ("", *_OTHER_NAMES))
+        for free in names:
+            if not any(_is_of_other(place / free, wanted) for place in (goes_to, folder)):
+                return goes_to / free
+        raise ConflictError(f"{goes_to / name}: other volumes have this name", origin="local")
 
     # -- copies ------------------------------------------------------------------------------
 
@@ -210,7 +229,9 @@ class _Repair:
         damaged = {
             f.volume or 1
             for f in report.findings
-            if f.kind not in _OF_THE_SET and f.path is not None
+            if f.kind not in _OF_THE_SET
+            and f.path is not None
+            and (f.volume is not None or report.volumes in (None, 1))
         }
         sound = next((s for s in surveys.values() if s.layout and s.catalog), None)
         if sound is None or sound.catalog is None or self.copies is None:
@@ -226,7 +247,7 @@ class _Repair:
                 )
                 continue
             old = files.get(number)
-            target = self._target(number, old, files)
+            target = self._target(layout, old, files)
             survey = surveys.get(number)
             try:
                 taken = rebuilder.rebuild(
@@ -240,13 +261,13 @@ class _Repair:
             places = tuple(dict.fromkeys(taken.values()))
             self.repaired.append(RepairedFile(str(target), "copies", len(taken), places))
 
-    def _target(self, number: int, old: Path | None, files: Mapping[int, Path]) -> Path:
+    def _target(self, layout: Layout, old: Path | None, files: Mapping[int, Path]) -> Path:
         if old is not None:
             return self.options.output / old.name if self.options.output else old
         beside = next(iter(files.values()))
         stem = beside.name.removesuffix(".tar").rpartition(".")[0] or beside.stem
-        folder = self.options.output or beside.parent
-        return volume_path(folder / f"{stem}.tar", number)
+        name = volume_path(Path(f"{stem}.tar"), layout.placement.volume).name
+        return self._vacant(name, beside.parent, layout.placement)
 
 
 @contextmanager
@@ -265,6 +286,15 @@ def workshop(folder: Path) -> Iterator[Path]:
         yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _is_of_other(path: Path, wanted: Placement) -> bool:
+    """Whether a file is another volume, or one of another bundle, as far as it can be read."""
+    try:
+        found = read_placement(path)
+    except AirgapError:  # not there, or as damaged as what is to be replaced
+        return False
+    return (found.bundle, found.volume) != (wanted.bundle, wanted.volume)
 
 
 def _parity(folder: Path) -> tuple[ParitySet, ...]:

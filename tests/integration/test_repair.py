@@ -240,6 +240,45 @@ def test_a_full_medium_is_not_taken_for_a_blob_that_is_nowhere(medium, monkeypat
     assert state(medium) == before
 
 
+def test_a_sound_volume_that_has_the_name_of_a_lost_one_is_not_overwritten(made, medium):
+    """Names say nothing: what is rebuilt gets another one."""
+    lost, other = sorted(medium.glob("*.tar"))[1:3]
+    content, kept = lost.read_bytes(), other.read_bytes()
+    other.replace(lost)
+    done = airgap("repair", "bundle", medium)
+    assert done.code == 0, done.err
+    assert {content, kept} <= {path.read_bytes() for path in medium.glob("*.tar")}
+    assert airgap("verify", "bundle", medium).code == 0
+
+
+def test_a_copy_does_not_overwrite_a_sound_volume_of_the_name_either(made, medium):
+    """The same, with the lost volume taken from another copy."""
+    without_parity(medium)
+    lost, other = sorted(medium.glob("*.tar"))[1:3]
+    content, kept = lost.read_bytes(), other.read_bytes()
+    other.replace(lost)
+    done = airgap("repair", "bundle", medium, "--from", made[0])
+    assert done.code == 0, done.err
+    assert {content, kept} <= {path.read_bytes() for path in medium.glob("*.tar")}
+
+
+def test_parity_of_an_earlier_bundle_does_not_bring_that_back(made, medium, tmp_path):
+    """It lies there under the same names, and could rebuild all of a volume that is whole in it."""
+    name = f"{made[1].host}/app2:1"
+    single = tmp_path / "single"
+    single.mkdir()
+    old = airgap("export", "images", name, "-o", single / "x.tar", "--parity", "1volume")
+    assert old.code == 0, old.err
+    other = f"{made[1].host}/app1:1"
+    new = airgap("export", "images", other, "-o", single / "x.tar", "--overwrite")
+    assert new.code == 0, new.err
+    flip(single / "x.tar", (single / "x.tar").stat().st_size // 2)
+    damaged = (single / "x.tar").read_bytes()
+    done = airgap("repair", "bundle", single / "x.tar")
+    assert done.code != 0
+    assert (single / "x.tar").read_bytes() == damaged
+
+
 def test_an_image_layout_gives_its_blobs(made, medium, tmp_path):
     """A folder with an index of full names, such as a volume that was unpacked."""
     without_parity(medium)

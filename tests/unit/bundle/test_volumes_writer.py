@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from airgap.bundle import bundle_files
 from airgap.bundle.partial import PartialFile
 from airgap.bundle.writer import BundleWriter
+from airgap.content.atomic import remove_file
 from airgap.errors import (
     ConflictError,
     IncompleteBundleError,
@@ -253,6 +255,27 @@ def test_volumes_of_another_size_after_some_names_were_given(
     wanted = volumes(made, after)
     if after == 90_000:
         wanted = {"release.001.tar": made.data}
+    assert state(target) == wanted
+
+
+@pytest.mark.parametrize("limit", [30_000, 90_000])
+def test_old_volumes_are_removed_only_once_all_new_ones_have_their_names(
+    target: Path, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    """Whatever ends the run before, what was there is there, or all that replaces it is."""
+    made = bundle_of([BIG])
+    write_volumes(target, made, plan(made, 9000))
+    wanted, steps = volumes(made, limit) if limit < len(BIG) else {target.name: made.data}, []
+
+    def looked(path: Path) -> bool:
+        if path.suffix == ".tar":
+            steps.append(wanted.items() <= state(target).items())
+        return remove_file(path)
+
+    monkeypatch.setattr(bundle_files, "remove_file", looked)
+    replacing(target, made, limit)
+    assert steps
+    assert all(steps)
     assert state(target) == wanted
 
 

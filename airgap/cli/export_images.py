@@ -260,6 +260,7 @@ def _spreading(session: Session, flags: ExportFlags, run: Run) -> Spreading:
         action="write",
         is_json=session.settings.json,
         cancel=run.cancel,
+        before=session.show_events,
     )
     return Spreading(flags["state"] or session.settings.environment.state_folder, prompt)
 

@@ -147,6 +147,7 @@ def _gathering(session: Session, flags: ImportFlags, run: Run) -> Gathering:
         action="read",
         is_json=session.settings.json,
         cancel=run.cancel,
+        before=session.show_events,
     )
     return Gathering(flags["state"] or session.settings.environment.state_folder, prompt)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,11 +12,14 @@ from typing import Any, Literal
 import click
 
 from airgap.cli.output import Output
+from airgap.content.posix import has_input
 from airgap.errors import SettingsError, StorageError
 from airgap.run.cancel import CancelToken
 from airgap.run.events import MediumWanted
 
 _MISSING = "AIRGAP_MISSING_VOLUMES"
+_SLICE = 0.1
+"""Seconds that a question may stay open after Ctrl-C."""
 
 
 def media_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -54,7 +58,8 @@ class MediaPrompt:
         command: What the shell runs between media; it ends with an error where none will come.
         action: What is done with the medium.
         is_json: Whether events go out as JSON: whoever reads them answers with a line.
-        cancel: Checked once somebody answered.
+        cancel: Ends the question at a terminal; else it is checked once somebody answered.
+        before: Called before somebody at a terminal is asked.
     """
 
     def __init__(
@@ -64,11 +69,13 @@ class MediaPrompt:
         action: Literal["read", "write"],
         is_json: bool,
         cancel: CancelToken,
+        before: Callable[[], None],
     ) -> None:
         self._command = command
         self._action = action
         self._is_json = is_json
         self._cancel = cancel
+        self._before = before
 
     def __call__(self, wanted: MediumWanted, /) -> bool:
         """Ask; False where no further medium will come."""
@@ -100,9 +107,22 @@ class MediaPrompt:
             return False
         shown = ", ".join(map(str, wanted.missing[:10]))
         more = " …" if len(wanted.missing) > 10 else ""
+        plural = "s" if len(wanted.missing) > 1 else ""
         if self._action == "read":
-            text = f"put in a medium with volume {shown}{more} of {wanted.volumes}"
+            text = f"put in a medium with volume{plural} {shown}{more} of {wanted.volumes}"
         else:
-            text = f"put in an empty medium for volume {shown}{more} of {wanted.volumes}"
+            text = f"put in an empty medium for volume{plural} {shown}{more} of {wanted.volumes}"
+        self._before()
         Output(sys.stderr).write(f"{text}, then press Enter (Ctrl-D ends)")
+        # A signal does not end a readline, which goes on where it was.
+        while not _has_answer(_SLICE):
+            self._cancel.check()
         return bool(sys.stdin.readline())
+
+
+def _has_answer(seconds: float) -> bool:
+    try:
+        terminal = sys.stdin.fileno()
+    except io.UnsupportedOperation:  # input from memory never waits
+        return True
+    return has_input(terminal, seconds)

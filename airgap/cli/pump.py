@@ -21,7 +21,7 @@ STOPPING = Notice(
 
 
 class EventSink(Protocol):
-    """Shows or writes events; called by one thread only."""
+    """Shows or writes events; called by one thread at a time."""
 
     def take(self, event: Event, when: datetime, /) -> None:
         """Take one event. Of the advances of a blob only the latest of each tick arrives."""
@@ -68,6 +68,7 @@ class EventPump:
         self._latest: dict[tuple[Digest, str], tuple[float, BlobAdvanced]] = {}
         self._has_said_stopping = False
         self._closing = threading.Event()
+        self._pumping = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="events", daemon=True)
         self._error: Exception | None = None
 
@@ -99,6 +100,10 @@ class EventPump:
 
     def pump(self) -> None:
         """Hand on everything that was reported until now."""
+        with self._pumping:  # somebody who is asked something waits for what was said before
+            self._pump()
+
+    def _pump(self) -> None:
         # The advances are looked at before the queue, so that a blob's start, which was queued
         # before, is handed on before them; and its end takes away those that came before it.
         advanced = list(self._latest.items())

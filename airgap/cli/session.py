@@ -102,6 +102,11 @@ class Session:
             self._pump.close()  # what is drawn goes away first
         self.invocation.show_result(self.command, result, lines)
 
+    def show_events(self) -> None:
+        """Show now what was reported until now, so that a question comes behind it."""
+        if self._pump is not None:
+            self._pump.pump()
+
     @contextmanager
     def client(self, run: Run) -> Iterator[Client]:
         """Give a client that reaches registries as the settings say.

@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import resource
+import select
 import socket
 import struct
 import sys
@@ -44,6 +45,11 @@ def read_at(fd: int, size: int, offset: int) -> bytes:
 def read_into(fd: int, buffers: Sequence[bytearray | memoryview], offset: int) -> int:
     """Fill buffers from an offset on and tell how many bytes there were."""
     return os.preadv(fd, buffers, offset)
+
+
+def has_input(fd: int, seconds: float) -> bool:
+    """Wait for input, or its end, at most so long; and tell whether reading would not wait."""
+    return bool(select.select([fd], [], [], seconds)[0])
 
 
 def sync_data(fd: int) -> None:

@@ -22,6 +22,8 @@ DESCRIPTION = b"PAR 2.0\0FileDesc"
 CHECKSUMS = b"PAR 2.0\0IFSC\0\0\0\0"
 RECOVERY = b"PAR 2.0\0RecvSlic"
 MAX_FILES = 32_768
+HEAD = 16_384
+"""So many bytes of each file have an MD5 of their own."""
 
 _HEADER = struct.Struct("<8sQ16s16s16s")
 _DESCRIBED = struct.Struct("<16s16s16sQ")
@@ -32,6 +34,14 @@ _LARGEST = {
     CHECKSUMS: _HEADER.size + 16 + 20 * MAX_FILES,
 }
 _CHUNK = 1 << 20
+_ENTRY = 64
+_MAX_KEPT = 64 << 20
+"""The most bytes of descriptions that are kept of all sets together: a set has 4 MiB at most, where
+the tool made it."""
+_VAIN = 4 << 20
+"""What may be hashed of packets that are none beyond twice the file itself: in a damaged file each
+byte is hashed in vain once, and a crafted one claims that each of its packets has all that follows.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +111,16 @@ class Collected:
         count = _MAIN_HEAD.unpack_from(self.main)[1]
         return [self.main[12 + 16 * i : 28 + 16 * i] for i in range(count)]
 
+    def cost(self, packet: Packet) -> int:
+        """About how many bytes of memory a packet takes that is added."""
+        is_known = (
+            (packet.kind == MAIN and bool(self.main))
+            or (packet.kind == DESCRIPTION and packet.body[:16] in self.described)
+            or (packet.kind == CHECKSUMS and packet.body[:16] in self.checksums)
+            or packet.exponent in self.exponents
+        )
+        return 0 if is_known else len(packet.body) + _ENTRY
+
     def take(self, packet: Packet) -> None:
         """Add one packet, unless it is there already or contradicts itself."""
         if packet.kind == MAIN and not self.main and _is_main(packet):
@@ -111,6 +131,9 @@ class Collected:
             self.checksums.setdefault(packet.body[:16], packet.body)
         elif packet.exponent is not None:
             self.exponents.add(packet.exponent)
+
+
+_NOTHING = Collected()
 
 
 def packet_bytes(set_id: bytes, kind: bytes, body: bytes) -> bytes:
@@ -138,10 +161,11 @@ def scan(path: Path, *, is_deep: bool) -> Iterator[Packet | Gap]:
     """
     with storage_errors(path), path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        offset, begun = 0, 0
-        while offset < size:
+        offset, begun, left = 0, 0, 2 * size + _VAIN
+        while offset < size and left > 0:
             packet = _packet_at(file, offset, size, is_deep=is_deep)
             if packet is None:
+                left -= file.tell() - offset
                 offset = _next_magic(file, offset + 1, size)
                 continue
             if begun < offset:
@@ -153,15 +177,20 @@ def scan(path: Path, *, is_deep: bool) -> Iterator[Packet | Gap]:
 
 
 def collect(paths: list[Path]) -> dict[bytes, Collected]:
-    """Gather what PAR2 files say, by set.
+    """Gather what PAR2 files say, by set; of more than memory should hold, only the first of it.
 
     Raises:
         StorageError: One of them could not be read.
     """
     sets: dict[bytes, Collected] = {}
+    left = _MAX_KEPT
     for path in paths:
         for packet in scan(path, is_deep=False):
             if isinstance(packet, Packet):
+                known = sets.get(packet.set_id)
+                left -= (known or _NOTHING).cost(packet)
+                if left < 0:
+                    return sets
                 collected = sets.setdefault(packet.set_id, Collected())
                 collected.paths[path] = None
                 collected.take(packet)

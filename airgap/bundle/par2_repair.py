@@ -22,6 +22,7 @@ from airgap.bundle.par2 import SUFFIX, WORK, ParitySet, remove_leftovers
 from airgap.bundle.par2_packets import (
     CHECKSUMS,
     DESCRIPTION,
+    HEAD,
     MAIN,
     Collected,
     ProtectedFile,
@@ -52,7 +53,6 @@ from airgap.run import Run
 from airgap.run.events import PhaseFinished, PhaseStarted
 from airgap.wording import count_text, visible
 
-_HEAD = 16_384
 _CHUNK = 1 << 20
 _PLAIN = re.compile(r"[\w .,+=@~()-]+")
 """Names that the tool leaves as they are; it would write others next to where they lie."""
@@ -220,7 +220,7 @@ def _hash(path: Path, heads: set[tuple[int, bytes]], run: Run) -> tuple[int, byt
     try:
         with path.open("rb") as file:
             total = path.stat().st_size
-            head = file.read(_HEAD)
+            head = file.read(HEAD)
             if (total, Md5.of(head)) not in heads:
                 return None
             state.update(head)

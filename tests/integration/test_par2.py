@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from airgap.bundle import par2_tool
+from airgap.bundle import par2_packets, par2_tool
 from airgap.bundle.par2 import WORK, check_parity, create_parity, find_parity
+from airgap.bundle.par2_packets import packet_bytes
 from airgap.bundle.par2_tool import find_tool, run_tool
 from airgap.errors import CancelledError, SettingsError, StorageError, StorageFullError
+from airgap.oci.digest import Md5
 from airgap.run import CancelToken, Run
 from airgap.run.events import PhaseAdvanced, PhaseFinished, PhaseStarted
 from tests.support.parity import SIZES, create, flip, only_set, plan_for, write_volumes
@@ -194,6 +196,39 @@ def test_noise_and_hostile_packets_are_no_set(tmp_path):
     (tmp_path / "b.par2").write_bytes(b"")
     (tmp_path / "c.par2").write_bytes(b"PAR2\0PKT" * 5000)
     assert find_parity(tmp_path) == ()
+
+
+def test_packets_that_claim_all_that_follows_do_not_take_forever(tmp_path):
+    """Each would be hashed to the end of the file: 16,384 times a mebibyte."""
+    path = tmp_path / "a.par2"
+    size = 1 << 20
+    path.write_bytes(
+        b"".join(
+            b"PAR2\0PKT" + (size - at).to_bytes(8, "little") + bytes(48)
+            for at in range(0, size, 64)
+        )
+    )
+    hashed = 0
+
+    class Counted(Md5):
+        def update(self, chunk):
+            nonlocal hashed
+            hashed += len(chunk)
+            super().update(chunk)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(par2_packets, "Md5", Counted)
+        assert find_parity(tmp_path) == ()
+    assert hashed < 16 * size
+
+
+def test_only_so_much_of_descriptions_is_kept(tmp_path, monkeypatch):
+    """A file may be made of sets that nobody has the rest of."""
+    monkeypatch.setattr(par2_packets, "_MAX_KEPT", 1000)
+    kind = b"PAR 2.0\0Creator\0"
+    sets = (number.to_bytes(16, "little") for number in range(100))
+    (tmp_path / "a.par2").write_bytes(b"".join(packet_bytes(one, kind, b"") for one in sets))
+    assert 0 < len(find_parity(tmp_path)) < 20
 
 
 def test_a_missing_tool_says_how_to_get_it(volumes, monkeypatch):

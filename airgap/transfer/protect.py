@@ -11,9 +11,12 @@ from pathlib import Path
 
 from airgap.bundle.checksums import write_checksums
 from airgap.bundle.par2 import create_parity, find_parity
+from airgap.bundle.par2_packets import HEAD
 from airgap.bundle.parity import ParityPlan, ParityRequest, plan_parity, protection_text
 from airgap.bundle.volume_names import beside
 from airgap.content.filesystem import file_system
+from airgap.content.storage import storage_errors
+from airgap.oci.digest import Md5
 from airgap.run import Run
 from airgap.transfer.outcome import Protection
 
@@ -92,8 +95,16 @@ def is_protected(files: Sequence[Path], target: Path, options: ProtectOptions) -
         return False
     if options.parity is None:
         return True
-    wanted = {file.name for file in files}
+    # Not by name alone: parity of a bundle that was replaced has the names, too. Which bundle it is
+    # stands in the first bytes of each volume.
+    wanted = {(file.name, file.stat().st_size, _beginning(file)) for file in files}
     return any(
-        wanted <= {protected.name for protected in found.protected}
+        wanted <= {(known.name, known.size, known.md5_16k) for known in found.protected}
         for found in find_parity(target.parent)
     )
+
+
+def _beginning(file: Path) -> bytes:
+    """What a parity set says of the first bytes of a file."""
+    with storage_errors(file), file.open("rb") as stream:
+        return Md5.of(stream.read(HEAD))

@@ -10,6 +10,7 @@ import pytest
 from airgap.bundle.par2 import find_parity
 from airgap.bundle.parity import ParityRequest
 from airgap.errors import SettingsError, StorageFullError
+from airgap.oci.digest import Md5
 from airgap.oci.reference import Reference
 from airgap.run import Run
 from airgap.transfer.export import ExportOptions, export_images
@@ -57,6 +58,22 @@ def test_a_run_that_ended_before_the_parity_is_finished_by_the_next(name, outsid
     assert result.fetched_bytes == 0
     assert not outside.matching("GET", "/blobs/")
     assert len(find_parity(tmp_path)) == 1
+
+
+def test_parity_of_the_bundle_that_was_replaced_does_not_count(name, outside, tmp_path):
+    """It has the same names and sizes: a run that ends before the new parity is finished."""
+    run_export(name, tmp_path / "release.tar")
+    old = [path.stat().st_size for path in sorted(tmp_path.glob("*.tar"))]
+    image = builders.image(layers=(900_000, 900_000, 900_000), seed=4)
+    builders.push(outside.repository("app"), image, tag="1")
+    plain = replace(OPTIONS, overwrite=True, protect=ProtectOptions())
+    run_export(name, tmp_path / "release.tar", plain)
+    assert [path.stat().st_size for path in sorted(tmp_path.glob("*.tar"))] == old
+    result = run_export(name, tmp_path / "release.tar")
+    assert result.beside is not None
+    (found,) = find_parity(tmp_path)
+    contents = {path.read_bytes()[:16_384] for path in tmp_path.glob("*.tar")}
+    assert {Md5.of(content) for content in contents} == {p.md5_16k for p in found.protected}
 
 
 def test_an_export_that_is_there_with_its_parity_is_not_replaced(name, tmp_path):

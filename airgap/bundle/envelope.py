@@ -22,6 +22,8 @@ MAX_SIZE = 256 << 20
 """The most bytes of an envelope: blocks of 16 MiB of some 50 TiB."""
 _MAX_NUMBER = 1 << 60
 _MIN_BLOCK = 1 << 16
+_MAX_BLOCK = 1 << 26
+"""Who rebuilds a file has so many bytes of it in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +121,8 @@ def _envelope(value: Mapping[str, Any]) -> Envelope:
     if not isinstance(files, list):
         raise BundleFormatError("the envelope lists no files")
     block = _number(value, "block")
-    if block < _MIN_BLOCK:
-        raise BundleFormatError("the blocks of the envelope are too small")
+    if not _MIN_BLOCK <= block <= _MAX_BLOCK:
+        raise BundleFormatError("the blocks of the envelope are too small, or too large")
     envelope = Envelope(
         Digest.parse(value.get("bundle")),
         _number(value, "volumes"),

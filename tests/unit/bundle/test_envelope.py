@@ -102,3 +102,9 @@ def test_two_volumes_of_one_name_are_refused() -> None:
     """A file is one volume: the second one of its name would be looked for in vain."""
     with pytest.raises(BundleFormatError, match="same name"):
         Envelope.parse(_files(name="r.003.tar.age"))
+
+
+def test_blocks_that_do_not_fit_into_memory_are_refused() -> None:
+    """Nobody writes such, and whoever rebuilds a file reads a block of it at once."""
+    with pytest.raises(BundleFormatError, match="too large"):
+        Envelope.parse(_signed(block=1 << 40, files=[]))

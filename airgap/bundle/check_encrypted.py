@@ -14,7 +14,7 @@ from airgap.bundle.finding import CheckedFile, CheckReport, Finding
 from airgap.bundle.volume_file import open_file
 from airgap.content.filesystem import drop_cache_file
 from airgap.content.posix import read_into
-from airgap.content.storage import storage_error
+from airgap.content.storage import is_folder, storage_error
 from airgap.content.store import CHUNK_SIZE
 from airgap.errors import ConflictError, ContentNotFoundError, DigestMismatchError
 from airgap.oci.digest import Digest, Hasher
@@ -41,7 +41,7 @@ def is_encrypted(paths: Sequence[Path]) -> bool:
         ContentNotFoundError: A path is not there.
         StorageError: A folder cannot be read.
     """
-    named = [path for path in paths if path.is_dir() or path.name.endswith(SUFFIX)]
+    named = [path for path in paths if is_folder(path) or path.name.endswith(SUFFIX)]
     return bool(encrypted_files(paths) or envelopes_at(named))
 
 

@@ -19,7 +19,7 @@ from airgap.bundle.layout import PLACEMENT_FILE
 from airgap.bundle.partial import SUFFIX
 from airgap.bundle.placement import Placement
 from airgap.bundle.volume_file import open_file
-from airgap.content.storage import storage_errors
+from airgap.content.storage import is_folder, storage_errors
 from airgap.errors import AirgapError, BundleFormatError, ConflictError, ContentNotFoundError
 from airgap.oci.digest import Digest
 from airgap.oci.layout import LAYOUT_FILE
@@ -96,6 +96,27 @@ def discover(paths: Sequence[Path]) -> tuple[FoundBundle, ...]:
     return tuple(group.found(bundle, volumes) for (bundle, volumes), group in groups.items())
 
 
+def passed_over(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """The files of folders that are named like volumes, and say nothing that could be read.
+
+    Raises:
+        StorageError: A folder cannot be read.
+    """
+    return tuple(
+        path
+        for path, is_named in candidates(paths, endings=(".tar",)).items()
+        if not is_named and not _says_what_it_is(path)
+    )
+
+
+def _says_what_it_is(path: Path) -> bool:
+    try:
+        read_placement(path)
+    except AirgapError:
+        return False
+    return True
+
+
 def choose(found: Sequence[FoundBundle], expected: Digest | None = None) -> FoundBundle:
     """The one bundle that is meant.
 
@@ -114,7 +135,7 @@ def choose(found: Sequence[FoundBundle], expected: Digest | None = None) -> Foun
         )
         raise ConflictError(
             f"these are files of {len(meant)} bundles: {each}",
-            hint="--expect ID takes one of them; or name its files",
+            hint="name the files of one; or its id, where the command has --expect",
             origin="bundle",
         )
     return meant[0]
@@ -133,12 +154,12 @@ def candidates(paths: Sequence[Path], *, endings: tuple[str, ...] = ()) -> dict[
     found: dict[Path, bool] = {}
     seen: set[Path] = set()
     for path in paths:
-        is_folder = path.is_dir()
-        for file in _in_folder(path, endings) if is_folder else (path,):
-            real = file.resolve()
+        is_in_folder = is_folder(path)
+        for file in _in_folder(path, endings) if is_in_folder else (path,):
+            real = Path(os.path.realpath(file))  # which has no error, also for links in circles
             if real not in seen:
                 seen.add(real)
-                found[file] = not is_folder
+                found[file] = not is_in_folder
     return found
 
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from airgap.bundle.envelope import MAX_SIZE, SUFFIX, Envelope
-from airgap.content.storage import storage_errors
+from airgap.content.storage import is_folder, storage_errors
 from airgap.errors import BundleFormatError, ContentNotFoundError
 
 ENDING = ".age"
@@ -60,10 +60,10 @@ def envelopes_at(paths: Iterable[Path]) -> tuple[Path, ...]:
     """
     found: dict[Path, None] = {}
     for path in paths:
-        if path.name.endswith(SUFFIX) and not path.is_dir():
+        if path.name.endswith(SUFFIX) and not is_folder(path):
             found[path] = None
             continue
-        folder = path if path.is_dir() else path.parent
+        folder = path if is_folder(path) else path.parent
         with storage_errors(folder):
             found.update(dict.fromkeys(sorted(folder.glob("*" + SUFFIX))))
     return tuple(found)

@@ -13,6 +13,7 @@ from airgap.bundle.discovery import FoundBundle, choose, discover
 from airgap.bundle.front import Front
 from airgap.bundle.placement import Extent
 from airgap.bundle.volume_file import VolumeFile
+from airgap.content.storage import is_folder
 from airgap.content.store import Chunks
 from airgap.errors import (
     AirgapError,
@@ -53,7 +54,7 @@ def open_bundle(
         ConflictError: There are several bundles.
     """
     wanted = [paths] if isinstance(paths, Path) else list(paths)
-    if len(wanted) == 1 and not wanted[0].is_dir():
+    if len(wanted) == 1 and not is_folder(wanted[0]):
         volumes = [VolumeFile.open(wanted[0])]
     else:
         volumes = _open_all(choose(discover(wanted), expected))

@@ -37,6 +37,16 @@ def storage_error(error: OSError, what: str | Path) -> StorageError:
     return StorageError(f"{what}: {reason}", hint=hint, origin="local")
 
 
+def is_folder(path: Path) -> bool:
+    """Whether something is a folder; False where nothing is there.
+
+    Raises:
+        StorageError: The system does not say: what holds it may not be looked into, or is gone.
+    """
+    with storage_errors(path):
+        return path.is_dir()
+
+
 @contextmanager
 def storage_errors(what: str | Path) -> Iterator[None]:
     """Translate what the operating system raises inside.

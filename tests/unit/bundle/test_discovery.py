@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from airgap.bundle import discovery
+from airgap.bundle.check_encrypted import is_encrypted
 from airgap.bundle.discovery import choose, discover, read_placement
 from airgap.bundle.reader import open_bundle
 from airgap.errors import (
@@ -17,6 +18,7 @@ from airgap.errors import (
     ConflictError,
     ContentNotFoundError,
     ExitCode,
+    StorageError,
 )
 from tests.support.bundles import flip, make_bundle
 from tests.support.volume_sets import MadeVolumes, split
@@ -189,3 +191,20 @@ def test_a_flipped_bit_up_to_the_placement_is_an_error_of_airgap_or_harmless(
             discover([path])
         with pytest.raises(AirgapError):
             open_bundle([path], must_be_whole=False)
+
+
+@pytest.mark.parametrize(
+    "look", [open_bundle, lambda path: discover([path]), lambda path: is_encrypted([path])]
+)
+def test_a_path_that_cannot_be_looked_at_is_an_error_of_storage(tmp_path: Path, look) -> None:
+    """The system says neither that there is a folder nor that there is none."""
+    with pytest.raises(StorageError):
+        look(tmp_path / ("x" * 300))
+
+
+def test_a_link_to_itself_is_an_error_of_storage(tmp_path: Path) -> None:
+    """It is no bug of airgap."""
+    link = tmp_path / "release.tar"
+    link.symlink_to(link)
+    with pytest.raises(StorageError):
+        discover([link])

@@ -48,6 +48,7 @@ class BundleFiles:
         self._volumes: dict[int, PartialFile] = {}
         self._addresses = Addresses()
         self._wants_volumes = is_split
+        self._may_remove = overwrite
         # what was begun as one file is one until a plan wants it otherwise
         self.is_split = is_split and not self._anchor.size
         try:
@@ -237,7 +238,7 @@ class BundleFiles:
     def publish(self) -> tuple[Path, ...]:
         """Give the synced files their final names, durably, and tell them.
 
-        Volumes of a bundle that is replaced and had more of them are removed then.
+        Volumes of a bundle that is replaced and had more of them are removed then; others are not.
 
         Raises:
             ConflictError: Meanwhile, somebody else made a file of that name.
@@ -248,7 +249,7 @@ class BundleFiles:
         for folder in {file.target.parent for file in files}:
             with storage_errors(folder):
                 sync_folder(folder)
-        if self._wants_volumes:
+        if self._wants_volumes and self._may_remove:
             kept = len(files) if self.is_split else 0
             for number, path in volumes_there(self.target).items():
                 if number > kept:
@@ -291,6 +292,8 @@ class BundleFiles:
         begun = _volumes_journal(self.target)
         with storage_errors(begun):
             is_begun_split = begun.exists()
+        # an earlier run may have finished more volumes of this bundle than there are to be now
+        self._may_remove = self._overwrite or is_begun_split
         finished = volumes_there(self.target)
         if not self.is_split and is_begun_split:
             raise _begun_otherwise(begun, "in volumes", "with its --volume-size")

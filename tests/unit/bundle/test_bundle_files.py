@@ -154,3 +154,18 @@ def test_nothing_is_left_where_nothing_was_begun(target: Path) -> None:
     target.with_name("release.tar.partial.volumes").write_bytes(b"no journal")
     assert not holdings_left(target, is_split=True).extents()
     assert not holdings_left(Path("/"), is_split=True).extents()
+
+
+def test_volumes_of_another_bundle_are_not_removed_without_being_asked_to(target: Path) -> None:
+    """What was begun as one file and fits one volume lies beside them, and replaces none."""
+    begun = BundleFiles(target, overwrite=False, is_split=False)
+    begun.write(b"begun", 0)
+    begun.close()
+    other = target.with_name("release.001.tar")
+    other.write_bytes(b"another bundle")
+    files = BundleFiles(target, overwrite=False, is_split=True)
+    files.adopt(1, Addresses(), FRONTS[:1], is_split=False, is_whole=True)
+    files.publish()
+    files.close()
+    assert names(target) == ["release.001.tar", "release.tar"]
+    assert other.read_bytes() == b"another bundle"

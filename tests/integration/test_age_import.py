@@ -144,6 +144,30 @@ def test_volumes_of_two_exports_do_not_mix(name, folder, inside):
         run_import([folder], inside)
 
 
+def test_a_volume_of_another_size_does_not_fill_a_gap(name, folder, inside):
+    """Every number is there once, and yet it is not one set."""
+    run_export(name, folder / "other.tar", replace(VOLUMES, volume_size=1_300_000))
+    (folder / "release.002.tar.age").unlink()
+    for path in folder.glob("other.*"):
+        if path.name != "other.002.tar.age":
+            path.unlink()
+    with pytest.raises(ConflictError, match="other bundles"):
+        run_import([folder], inside)
+    assert not inside.matching("PATCH")
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_seal_that_is_damaged_inside_is_found(folder, inside, number):
+    """Also that of a volume in whose midst a blob goes on: age vouches for no content."""
+    path = folder / f"release.{number:03d}.tar.age"
+    plain = bytearray(pyrage.decrypt(path.read_bytes(), [KEY]))
+    plain[plain.rindex(b'"uncovered"') + 1] ^= 1
+    path.write_bytes(pyrage.encrypt(bytes(plain), [KEY.to_public()]))
+    with pytest.raises(BundleFormatError):
+        run_import([folder], inside)
+    assert not inside.matching("PUT", r"/manifests/1$")
+
+
 def test_what_is_not_encrypted_is_not_taken_for_it(name, inside, tmp_path):
     """A plain file with such a name is no age file; a folder without any is empty."""
     with pytest.raises(ContentNotFoundError):

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from airgap.bundle.discovery import passed_over
 from airgap.bundle.reader import BundleReader, numbers_text, open_bundle
 from airgap.content.store import Chunks
 from airgap.errors import (
@@ -84,6 +85,7 @@ def gather_bundle(
             gather = _Gather(to, client, options, kept, run)
             gather.take(reader)
             reader.close()
+            gather.tell_passed_over(paths)
             if gathering.prompt is not None:
                 gather.ask_on(paths, reader.id, gathering.prompt)
             gather.check()
@@ -127,6 +129,21 @@ class _Gather:
         self._volumes = reader.volume_count
         result = publisher.result(reader.catalog, seconds=time.monotonic() - self._started)
         self._result = result if self._result is None else _joined(self._result, result)
+
+    def tell_passed_over(self, paths: Sequence[Path]) -> None:
+        """Where a volume is missing, name the files here that could be it and cannot be read."""
+        if not self.missing:
+            return
+        try:
+            aside = passed_over(paths)
+        except StorageError:  # a medium that is gone says nothing more
+            return
+        for path in aside:
+            self._run.warn(
+                "not-a-bundle",
+                f"{path} is no bundle or damaged at its front, and is left aside; "
+                "`airgap repair bundle` may rebuild it",
+            )
 
     def ask_on(self, paths: Sequence[Path], bundle: Digest, ask: Prompt) -> None:
         """Ask for one medium after the other, as long as something is missing.
@@ -181,6 +198,7 @@ class _Gather:
                 self.take(reader)
                 if self.missing == before:
                     self._run.warn("medium", "this medium brought nothing that was missing")
+                self.tell_passed_over(paths)
                 return
             self._run.warn(
                 "medium",

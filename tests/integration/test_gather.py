@@ -268,6 +268,21 @@ def test_somebody_at_a_terminal_is_asked(volumes, site):
     assert "brought nothing" in done.err
 
 
+def test_a_volume_with_a_damaged_front_is_named_where_it_is_missing(volumes, site):
+    """Nobody looks for a medium that is in the drive already."""
+    put_in(site, volumes)
+    path = site.usb / volumes[1].name
+    path.write_bytes(b"X" + path.read_bytes()[1:])
+    done = command_line.airgap(
+        "import", "bundle", site.usb, "--to", site.registry.host, "--state", site.state,
+    )  # fmt: skip
+    assert done.code == 23
+    assert "volume 2 of " in done.err
+    (said,) = [line for line in done.err.splitlines() if "left aside" in line]
+    assert str(path) in said
+    assert "airgap repair bundle" in said
+
+
 def test_a_dry_run_keeps_and_sends_nothing(volumes, site):
     """It says what would be pushed once all media came."""
     put_in(site, volumes[:1])

@@ -31,6 +31,7 @@ from airgap.errors import (
     ConflictError,
     StorageError,
     StorageFullError,
+    UnauthorizedError,
 )
 from airgap.oci.digest import Digest
 from airgap.run import Run
@@ -74,7 +75,7 @@ class EncryptedTarget:
 
     Raises:
         ConflictError: It is there already.
-        UnauthorizedError: It was begun with another passphrase.
+        UnauthorizedError: What is there has another passphrase.
         StorageError: What was begun cannot be read.
     """
 
@@ -221,6 +222,8 @@ class EncryptedTarget:
             return (
                 entry.name == path.name
                 and entry.content == volumes.sizes[entry.volume - 1]
+                # it is noted before it gets its name: what has that may still be another one
+                and not partial_path(path).exists()
                 and path.is_file()
                 and path.stat().st_size == entry.size
             )
@@ -248,12 +251,16 @@ class EncryptedTarget:
         assert passphrase is not None, "either is given"
         path = beside(self.path, KEY_ENDING)
         if path.exists():
-            if self._begun is not None:
-                return Identities.read([path], lambda _: passphrase).recipients, None
-            if not self._overwrite:
+            if self._begun is None and not self._overwrite:
                 raise ConflictError(
                     f"{path} exists", hint="--overwrite replaces it", origin="local"
                 )
+            # It opens what is there, until all of that is replaced: so it stays.
+            try:
+                return Identities.read([path], lambda _: passphrase).recipients, None
+            except UnauthorizedError as error:
+                error.hint = "give the passphrase as before, or choose another name with -o"
+                raise
         return new_key(passphrase)
 
     def _check_room(self, missing: tuple[int, ...], volumes: VolumePlan) -> None:

@@ -17,6 +17,7 @@ from airgap.bundle.par2_tool import find_tool
 from airgap.bundle.parity import ParityRequest
 from airgap.content.age import Identities, Recipients
 from airgap.errors import (
+    AirgapError,
     ConflictError,
     IntegrityError,
     SettingsError,
@@ -186,6 +187,40 @@ def test_a_finished_export_is_replaced_only_when_that_is_wanted(name, tmp_path):
     assert (tmp_path / "r.tar.age").read_bytes() == before
     run_export(name, tmp_path / "r.tar", replace(ONE, overwrite=True))
     assert (tmp_path / "r.tar.age").read_bytes() != before
+
+
+def test_replacing_keeps_the_key_that_opens_what_is_still_there(name, outside, tmp_path):
+    """A run that ends early leaves the old volumes, which nothing else opens."""
+    secret = replace(ONE, encrypt=Encryption(passphrase="one"), overwrite=True)
+    run_export(name, tmp_path / "r.tar", secret)
+    key = (tmp_path / "r.key.age").read_bytes()
+    other = replace(secret, encrypt=Encryption(passphrase="two"))
+    with pytest.raises(UnauthorizedError):
+        run_export(name, tmp_path / "r.tar", other)
+    outside.fail(Status(404), method="GET", path="/blobs/", times=99)
+    with pytest.raises(AirgapError):
+        run_export(name, tmp_path / "r.tar", secret)
+    assert (tmp_path / "r.key.age").read_bytes() == key
+
+
+def test_an_old_volume_is_not_taken_for_the_new_one_that_was_to_replace_it(
+    name, tmp_path, monkeypatch
+):
+    """The new one was noted, and had no name yet when the run was killed; sizes are the same."""
+    run_export(name, tmp_path / "r.tar")
+
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(encrypted.PartialFile, "publish", die)
+        patch.setattr(encrypted.PartialFile, "cut", lambda *_: None)
+        with pytest.raises(KeyboardInterrupt):
+            run_export(name, tmp_path / "r.tar", replace(ONE, overwrite=True))
+    run_export(name, tmp_path / "r.tar", replace(ONE, overwrite=True))
+    report = check_encrypted_bundle([tmp_path], run=Run())
+    assert report.findings == ()
+    assert not list(tmp_path.glob("*.partial"))
 
 
 def test_a_layer_that_is_damaged_at_the_source_leaves_no_volume_of_it(name, outside, tmp_path):

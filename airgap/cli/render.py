@@ -40,9 +40,11 @@ def plan_lines(plan: ExportPlan) -> Iterator[str]:
         fetch += f"; {size_text(plan.held_bytes)} are here from an interrupted run"
     yield fetch
     size = f"size of the bundle: {size_text(plan.bundle_size)}{_volumes_text(plan)}"
+    if plan.parity_bytes:
+        size += f"; parity: {size_text(plan.parity_bytes)}"
     if plan.free_bytes is not None:
         size += f"; free: {size_text(plan.free_bytes)}"
-        if plan.free_bytes < plan.fetch_bytes:
+        if plan.free_bytes < plan.fetch_bytes + plan.parity_bytes:
             size += ", which is not enough"
     yield size
     yield from omission_lines(plan.omitted)

@@ -335,6 +335,7 @@ class _Export:
             _failures(selection),
             volumes.sizes,
             volumes.cuts,
+            0 if output is None else self._room_beside(volumes, output),
         )
 
     def _fetcher(

@@ -69,6 +69,7 @@ class ExportPlan:
         failed: References that failed.
         volumes: How many bytes each file has.
         cuts: How many blobs lie in several volumes.
+        parity_bytes: About how much the parity takes that is written beside it.
     """
 
     images: tuple[PlannedImage, ...]
@@ -84,6 +85,7 @@ class ExportPlan:
     failed: tuple[Failure, ...]
     volumes: tuple[int, ...] = ()
     cuts: int = 0
+    parity_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from airgap.run import Run
 from airgap.transfer.export import ExportOptions, export_images
 from airgap.transfer.protect import ProtectOptions
 from tests.support import builders
+from tests.support.command_line import airgap
 from tests.support.transfers import open_client
 
 OPTIONS = ExportOptions(
@@ -48,6 +49,22 @@ def test_parity_and_checksums_lie_beside_the_volumes(name, tmp_path):
     assert {p.name for p in found.protected} == {f.rpartition("/")[2] for f in result.files}
     subprocess.run(["sha256sum", "-c", "--strict", "release.sha256"], cwd=tmp_path, check=True)
     assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == []
+
+
+def test_a_plan_says_how_large_the_parity_gets(name, tmp_path):
+    """A dry run tells, so that the medium can be chosen by it."""
+    done = airgap(
+        "export", "images", name, "-o", tmp_path / "release.tar", "--dry-run", "--json",
+        "--volume-size", "1MiB", "--parity", "1volume",
+    )  # fmt: skip
+    planned = done.lines[-1]["parity_bytes"]
+    run_export(name, tmp_path / "release.tar")
+    written = sum(path.stat().st_size for path in tmp_path.glob("*.par2"))
+    assert written == pytest.approx(planned, rel=0.1)
+    shown = airgap(
+        "export", "images", name, "-o", tmp_path / "new.tar", "--dry-run", "--parity", "10%"
+    )
+    assert "; parity: " in shown.out
 
 
 def test_a_run_that_ended_before_the_parity_is_finished_by_the_next(name, outside, tmp_path):

@@ -111,6 +111,8 @@ class VolumeFile:
         start = layout.placement.seal
         with storage_errors(self.name):
             tail = b"".join(_pieces(self._fd, start, layout.size - start))
+        if tail != expected_tail(layout, tail):  # the medium gave another one before
+            refuse_tail(tail, name=self.name)
         with of_bundle():
             header = members.parse_header(tail[: members.BLOCK])
             size = header.size if header else 0

@@ -276,3 +276,19 @@ def test_a_blob_is_not_read_beyond_the_offset_that_was_asked_for(
         with reader.open(made.made.descriptor(digest), offset=(starts[2] or 0) + 7) as chunks:
             assert b"".join(chunks) == BIG[(starts[2] or 0) + 7 :]
     assert asked == [(starts[2], 7), *((start, 0) for start in starts[3:])]
+
+
+def test_a_seal_that_is_another_one_than_when_it_was_opened_is_refused(
+    tmp_path: Path, made: MadeVolumes
+) -> None:
+    """A medium may give other bytes the second time."""
+    first, second = made.write(tmp_path)[:2]
+    with open_bundle([first], must_be_whole=False) as reader:
+        (volume,) = reader.volumes.values()
+        assert volume.piece_digests()
+        seal = second.read_bytes()[made.layouts[1].placement.seal :]
+        with first.open("rb+") as file:
+            file.seek(made.layouts[0].placement.seal)
+            file.write(seal)
+        with pytest.raises(BundleFormatError):
+            volume.piece_digests()

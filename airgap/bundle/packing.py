@@ -152,7 +152,8 @@ def _without_cuts(
     waiting: list[tuple[int, Group]] = []
     for group in groups:
         fitting = tuple(b for b in group if gauge.cost(Extent(b[0], 0, b[1])) <= gauge.room)
-        for digest, size in (blob for blob in group if blob not in fitting):
+        whole = frozenset(fitting)
+        for digest, size in (blob for blob in group if blob not in whole):
             volumes += _spill(digest, size, gauge, spare)
         if fitting:
             waiting.append((sum(gauge.cost(Extent(d, 0, s)) for d, s in fitting), fitting))

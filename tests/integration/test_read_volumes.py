@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from airgap.errors import DigestMismatchError
 from airgap.transfer.destination import Destination
 from airgap.transfer.outcome import ImportResult
 from airgap.transfer.publish import import_bundle
@@ -52,6 +53,23 @@ def test_a_folder_of_volumes_brings_what_one_file_does(
     inside.clear()
     result = bring_all(sorted(tmp_path.iterdir(), reverse=True), inside.host)
     assert (result.blobs_pushed, sent(inside)) == (0, [])
+
+
+def test_what_is_named_first_is_read_where_a_volume_is_there_twice(
+    made: MadeVolumes, tmp_path: Path, inside: EmbeddedRegistry
+) -> None:
+    """What was rebuilt elsewhere stands in for the volume that is still damaged on the medium."""
+    start = next(content[:16] for content in made.made.contents.values() if len(content) > 1500)
+    number = next(n for n, data in enumerate(made.data) if start in data)
+    rebuilt = tmp_path / "rebuilt"
+    rebuilt.mkdir()
+    name = f"bundle.{number + 1:03}.tar"
+    (rebuilt / name).write_bytes(made.data[number])
+    damaged = made.data[number].replace(start, bytes(16))
+    (tmp_path / name).write_bytes(damaged)
+    with pytest.raises(DigestMismatchError):
+        bring_all([tmp_path, rebuilt], inside.host)
+    assert bring_all([rebuilt, tmp_path], inside.host).blobs_pushed > 0
 
 
 def test_inspect_lists_the_volumes_that_are_here(made: MadeVolumes, tmp_path: Path) -> None:

@@ -144,8 +144,8 @@ def _entry(value: object, block: int) -> EnvelopeEntry:
     if not isinstance(value, Mapping):
         raise BundleFormatError("a file of the envelope is not an object")
     name, blocks = value.get("name"), value.get("blocks")
-    if not isinstance(name, str) or not name or "/" in name or "\0" in name:
-        raise BundleFormatError("a file of the envelope has no name, or one that is a path")
+    if not isinstance(name, str) or not name.endswith(".age") or "/" in name or "\0" in name:
+        raise BundleFormatError("a file of the envelope has no name of an encrypted one")
     if not isinstance(blocks, list):
         raise BundleFormatError("a file of the envelope has no blocks")
     size = _number(value, "size")

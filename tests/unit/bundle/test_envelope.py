@@ -74,6 +74,8 @@ def test_an_envelope_knows_which_volumes_are_finished() -> None:
         _files(volume=9),
         _files(name="../r.age"),
         _files(name=""),
+        _files(name=".."),
+        _files(name="notes.txt"),
         _files(size=-1),
         _files(size=5 * BLOCK),
         _files(blocks=["x", "y"]),

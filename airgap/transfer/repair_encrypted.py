@@ -111,10 +111,17 @@ class _Repair:
             except IncompleteBundleError as error:
                 self.run.warn("parity", error.message)
                 return
+            for name, whole in done.intact:
+                # a whole file that has the name of a lost one gets its own before that comes back
+                if name in entries and whole.name != name and not (whole.parent / name).exists():
+                    move_file(whole, whole.parent / name)
             for path in done.rebuilt:
                 entry = entries.get(path.name)
                 if entry is None or not self._is_right(path, entry, envelope.block):
                     self.run.warn("parity", f"what was rebuilt of {path.name} is not right")
+                    continue
+                if any(_is_same(place / path.name, whole) for _, whole in done.intact):
+                    self.run.warn("parity", f"{place / path.name} is another volume, and stays")
                     continue
                 move_file(path, place / path.name)
                 self.repaired.append(RepairedFile(str(place / path.name), "parity"))
@@ -166,3 +173,10 @@ class _Repair:
             if Digest.of(data) == wanted:
                 return data
         return None
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:  # one of them is not there
+        return False

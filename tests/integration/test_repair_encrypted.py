@@ -91,3 +91,12 @@ def test_wrong_bytes_of_a_copy_are_not_taken(medium, tmp_path):
     done = airgap("repair", "bundle", medium, "--from", other)
     assert done.code == ExitCode.INCOMPLETE
     assert state(medium) == before
+
+
+def test_a_whole_file_that_has_the_name_of_a_lost_one_gets_its_own_back(made, medium):
+    """It is not written over: with the parity that is there, it could not be made again as well."""
+    lost, other = volumes(medium)[:2]
+    other.replace(lost)
+    done = airgap("repair", "bundle", medium)
+    assert done.code == 0, done.err
+    assert state(medium) == state(made)

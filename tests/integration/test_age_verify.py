@@ -20,6 +20,7 @@ from airgap.errors import (
 )
 from airgap.oci.digest import Digest
 from airgap.run import Run
+from tests.support.command_line import airgap
 
 BLOCK = 1 << 16
 SIZES = (5 * BLOCK + 100, 3 * BLOCK, 10)
@@ -53,6 +54,12 @@ def flip(path, place):
 
 def places(findings: tuple[Finding, ...]):
     return [(f.kind, f.volume, f.offset, f.length) for f in findings]
+
+
+def test_what_is_encrypted_is_not_said_to_hold_nothing(folder):
+    """The command counts no images that it did not look for."""
+    done = airgap("verify", "bundle", folder)
+    assert f"{folder}: whole; what is in it is not known" in done.out.splitlines()
 
 
 @pytest.mark.parametrize("read_back", [False, True])
@@ -160,6 +167,16 @@ def test_of_several_envelopes_the_expected_bundle_is_checked(folder):
         check_encrypted_bundle(
             [folder / "r.airgap.json"], run=Run(), expect=Digest.of(b"something else")
         )
+
+
+def test_reading_back_drops_what_is_in_memory(folder, monkeypatch):
+    """Of every encrypted file, and only when that is asked for."""
+    dropped = []
+    monkeypatch.setattr(check_encrypted, "drop_cache_file", dropped.append)
+    check(folder)
+    assert dropped == []
+    check(folder, read_back=True)
+    assert dropped == sorted(folder.glob("*.age"))
 
 
 def test_a_check_can_be_stopped(folder):

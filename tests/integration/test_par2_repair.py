@@ -330,6 +330,24 @@ def test_a_file_that_the_tool_moves_is_put_back(tmp_path):
     assert contents(tmp_path) == {"a.tar": b"mine"}
 
 
+def test_what_the_tool_rebuilds_is_checked_and_not_believed(medium, tmp_path, monkeypatch):
+    """A tool, or a memory, that is wrong leaves nothing new."""
+    real, out = par2_repair.run_tool, tmp_path / "out"
+
+    def wrong(*arguments, **options):
+        result = real(*arguments, **options)
+        flip(next(out.glob(f"{WORK}*/release.002.tar")), 500_000)
+        return result
+
+    monkeypatch.setattr(par2_repair, "run_tool", wrong)
+    (medium / "release.002.tar").unlink()
+    before = contents(medium)
+    with pytest.raises(BundleFormatError, match="what was rebuilt is not"):
+        repair(medium, out)
+    assert contents(medium) == before
+    assert not out.exists()
+
+
 def test_the_tool_of_the_system_does_it_too(medium, pristine, tmp_path, monkeypatch):
     """Without the extra, another PAR2 tool on the path makes the same repair."""
     if shutil.which("par2", path="/usr/bin:/usr/local/bin") is None:

@@ -22,7 +22,7 @@ from airgap.errors import ExitCode, StorageFullError
 from airgap.oci.reference import Reference
 from airgap.run import Run
 from airgap.transfer.export import ExportOptions, export_images
-from airgap.transfer.protect import ProtectOptions
+from airgap.transfer.protect import ProtectOptions, protect_bundle
 from airgap.transfer.repair import repair_bundle
 from tests.support import builders
 from tests.support.command_line import airgap
@@ -277,6 +277,24 @@ def test_parity_of_an_earlier_bundle_does_not_bring_that_back(made, medium, tmp_
     done = airgap("repair", "bundle", single / "x.tar")
     assert done.code != 0
     assert (single / "x.tar").read_bytes() == damaged
+
+
+def test_parity_that_was_made_of_a_damaged_volume_does_not_bring_it_back(made, medium):
+    """What it rebuilds is checked and not taken; a good copy still mends the medium."""
+    without_parity(medium)
+    volumes = sorted(medium.glob("*.tar"))
+    flip(volumes[1], 500_000)
+    options = ProtectOptions(parity=ParityRequest.parse("1volume"))
+    protect_bundle(volumes, medium / "release.tar", options, jobs=1, run=Run())
+    volumes[1].unlink()
+    before = state(medium)
+    done = airgap("repair", "bundle", medium)
+    assert done.code == ExitCode.INCOMPLETE
+    assert "is not taken" in done.err
+    assert state(medium) == before
+    done = airgap("repair", "bundle", medium, "--from", made[0])
+    assert done.code == 0, done.err
+    assert_same(medium, made[0])
 
 
 def test_an_image_layout_gives_its_blobs(made, medium, tmp_path):

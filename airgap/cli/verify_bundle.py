@@ -135,6 +135,8 @@ def _problems(report: CheckReport) -> AirgapError:
     hint = "copy the bundle again from where it was made, or export it again"
     if all(finding.kind == "missing-volume" for finding in report.findings):
         hint = "find the media of the missing volumes; parity may make some of them again"
+    elif all(finding.kind == "other-bundle" for finding in report.findings):
+        hint = "the bundle is whole: take the files away that do not belong to it"
     return _ERRORS[report.exit_code](f"{report.name}: {count} found", hint=hint)
 
 
@@ -143,18 +145,28 @@ def _lines(result: VerifyResult) -> Iterator[str]:
     for finding in result.findings:
         yield from _finding_lines(finding, is_split=is_split)
     if is_split:
-        yield from (_file_line(file, result.volumes) for file in result.files)
-    images, blobs = count_text(result.images, "image"), count_text(result.blobs, "blob")
-    manifests = count_text(result.manifests, "manifest")
+        strays = {found.path for found in result.findings if found.kind == "other-bundle"}
+        for file in result.files:
+            yield _file_line(file, result.volumes, is_stray=file.path in strays)
     state = count_text(len(result.findings), "problem") if result.findings else "whole"
-    yield f"{result.path}: {state}; {images}, {manifests}, {blobs}"
+    yield f"{result.path}: {state}{_content_text(result)}"
     yield f"checked {speed_text(result.bytes_checked, result.seconds)}"
     if result.bundle_id is not None:
         yield f"bundle id: {result.bundle_id}"
 
 
-def _file_line(file: CheckedFile, volumes: int | None) -> str:
+def _content_text(result: VerifyResult) -> str:
+    if not result.images and result.bundle_id is not None:  # it is encrypted
+        return "; what is in it is not known"
+    images, blobs = count_text(result.images, "image"), count_text(result.blobs, "blob")
+    manifests = count_text(result.manifests, "manifest")
+    return f"; {images}, {manifests}, {blobs}"
+
+
+def _file_line(file: CheckedFile, volumes: int | None, *, is_stray: bool) -> str:
     which = f"volume {file.volume} of {volumes}" if file.volume else "which volume is not known"
+    if is_stray:
+        which = "of another bundle"
     state = count_text(file.problems, "problem") if file.problems else "whole"
     return f"{file.path}: {state}; {which}"
 

@@ -100,6 +100,8 @@ def test_a_volume_of_another_bundle_is_refused_or_left_out(
     done = airgap("verify", "bundle", tmp_path)
     assert done.code == 22
     assert f"other-bundle: {path} is volume 1 of " in done.out
+    assert f"{path}: 1 problem; of another bundle" in done.out
+    assert "the bundle is whole: take the files away" in done.err
     mine, theirs = made.made.catalog.id, other.made.catalog.id
     done = airgap("verify", "bundle", tmp_path, "--expect", theirs)
     assert done.out.count("missing-volume: ") == len(other.data) - 1

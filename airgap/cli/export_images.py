@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Unpack
 
@@ -35,6 +36,7 @@ from airgap.transfer.bundle_source import Holdings
 from airgap.transfer.export import ExportOptions, plan_export
 from airgap.transfer.export import export_images as run_export
 from airgap.transfer.protect import DEFAULT_MEMORY, ProtectOptions
+from airgap.transfer.scratch import spread_from_scratch
 from airgap.transfer.spread import Spreading, spread_images
 
 if TYPE_CHECKING:
@@ -69,6 +71,7 @@ class ExportFlags(NetworkFlags):
     passphrase_file: Path | None
     spread: bool
     state: Path | None
+    scratch: Path | None
     next_command: str | None
 
 
@@ -148,6 +151,12 @@ class ExportFlags(NetworkFlags):
     is_flag=True,
     help="Write as many volumes as the medium has room for, and ask for the next medium.",
 )
+@click.option(
+    "--scratch",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="With --spread, make --parity over all volumes here first: room for all of it is needed.",
+)
 @media_options
 @jobs_option
 @click.option("--dry-run", is_flag=True, help="Print the plan and fetch no layers.")
@@ -182,7 +191,9 @@ def export_images(invocation: Invocation, **flags: Unpack[ExportFlags]) -> None:
             session.show_result(plan, lambda: plan_lines(plan))
             failed = plan.failed
         elif flags["spread"]:
-            done = spread_images(
+            scratch = flags["scratch"]
+            spread = partial(spread_from_scratch, scratch=scratch) if scratch else spread_images
+            done = spread(
                 references,
                 flags["output"],
                 client=client,
@@ -242,6 +253,11 @@ def _options(flags: ExportFlags, jobs: int) -> ExportOptions:
 
 
 def _check_media_options(flags: ExportFlags, *, is_pipe: bool) -> None:
+    if flags["scratch"] is not None and not (flags["spread"] and flags["parity"]):
+        raise SettingsError(
+            "--scratch is where parity over the volumes of several media is made",
+            hint="add --spread and --parity, such as --parity 2volumes; or leave out --scratch",
+        )
     if flags["spread"]:
         check_next_command(flags["next_command"])
         if is_pipe:

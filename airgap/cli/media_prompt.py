@@ -108,7 +108,9 @@ class MediaPrompt:
         shown = ", ".join(map(str, wanted.missing[:10]))
         more = " …" if len(wanted.missing) > 10 else ""
         plural = "s" if len(wanted.missing) > 1 else ""
-        if self._action == "read":
+        if not wanted.missing:
+            text = "put in an empty medium for the rest of the parity"
+        elif self._action == "read":
             text = f"put in a medium with volume{plural} {shown}{more} of {wanted.volumes}"
         else:
             text = f"put in an empty medium for volume{plural} {shown}{more} of {wanted.volumes}"

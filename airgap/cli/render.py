@@ -72,7 +72,8 @@ def export_lines(result: ExportResult) -> Iterator[str]:
 
 def spread_lines(result: SpreadResult) -> Iterator[str]:
     """What an export to several media did."""
-    yield from (f"medium {n}: {_numbers_text(m)}" for n, m in enumerate(result.media, 1))
+    for number, volumes_here in enumerate(result.media, 1):
+        yield f"medium {number}: {_numbers_text(volumes_here) if volumes_here else 'parity alone'}"
     for medium in result.written:
         if medium.beside is not None and medium.beside.text:
             what = f"parity of {_numbers_text(medium.volumes)}"
@@ -85,6 +86,8 @@ def spread_lines(result: SpreadResult) -> Iterator[str]:
     yield f"fetched {speed_text(result.fetched_bytes, result.seconds)}"
     yield from _failure_lines(result.failed)
     yield f"bundle id: {result.bundle_id}"
+    if result.scratch is not None:
+        yield f"{result.scratch} holds all of it as well; it is not needed any more"
     yield "synced and read back; safe to remove"
 
 

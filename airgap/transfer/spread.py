@@ -38,7 +38,13 @@ from airgap.transfer.plan import select_export
 from airgap.transfer.presence import find_lost
 from airgap.transfer.protect import protect_bundle
 from airgap.transfer.resolve import Resolver
-from airgap.transfer.spread_check import drop_files, is_parity_whole, is_whole
+from airgap.transfer.spread_check import (
+    check_mounted,
+    drop_files,
+    is_parity_whole,
+    is_planned,
+    is_whole,
+)
 from airgap.transfer.spread_outcome import SpreadResult, WrittenMedium
 from airgap.transfer.spread_state import (
     SpreadFolder,
@@ -98,24 +104,30 @@ def spread_images(
             "--spread needs --volume-size, and volumes that are not encrypted",
             hint="--volume-size says how large the pieces are that are shared out to media",
         )
-    run = run or Run()
     if isinstance(client, Holdings):
         options = replace(options, non_distributable=True)
+    work = Spread(references, output, client, options, run or Run())
     with closing(SpreadFolder(spread_folder(spreading.state, output))) as folder:
-        work = _Spread(references, output, client, options, run)
-        work.prepare(folder)
-        vain = 0
-        while work.left:
-            before = work.left
-            work.fill_medium(folder)
-            vain = vain + 1 if work.left == before else 0
-            if work.left:
-                work.ask(spreading.prompt if vain < _VAIN else None)
-        folder.remove()
-        return work.result()
+        return fill_media(work, folder, spreading.prompt)
 
 
-class _Spread:
+def fill_media(work: Spread, folder: SpreadFolder, prompt: Prompt | None) -> SpreadResult:
+    """Fill medium after medium, until all is written or none comes any more."""
+    work.prepare(folder)
+    vain = 0
+    while work.rest:
+        before = work.rest
+        work.fill_medium(folder)
+        vain = vain + 1 if work.rest == before else 0
+        if work.rest:
+            work.ask(prompt if vain < _VAIN else None)
+    folder.remove()
+    return work.result()
+
+
+class Spread:
+    """One export over several media, each with parity of its own."""
+
     def __init__(
         self,
         references: Sequence[Reference],
@@ -141,6 +153,11 @@ class _Spread:
         done = self._state.done
         return tuple(n for n in range(1, self._plan.count + 1) if n not in done)
 
+    @property
+    def rest(self) -> tuple[str, ...]:
+        """What is on no medium yet, by name."""
+        return tuple(f"volume {number}" for number in self.left)
+
     def prepare(self, folder: SpreadFolder) -> None:
         """Take up the plan of an earlier run, or make one and freeze it.
 
@@ -148,7 +165,7 @@ class _Spread:
             ConflictError: The earlier run was about something else.
         """
         names = [str(reference) for reference in self._references]
-        request = request_digest(names, (self._options.selection, self._options.volume_size))
+        request = request_digest(names, self._asked())
         found = folder.load()
         if found is not None:
             self._state, self._plan = found
@@ -163,6 +180,10 @@ class _Spread:
             return
         self._make_plan(request)
         folder.begin(self._state, self._plan)
+
+    def _asked(self) -> tuple[object, ...]:
+        """What else than its images makes this another request."""
+        return self._options.selection, self._options.volume_size
 
     def _make_plan(self, request: Digest) -> None:
         options = self._options
@@ -206,10 +227,11 @@ class _Spread:
         self._run.emit(wanted)
         if prompt is None or not prompt(wanted):
             several = len(left) > 1
+            what = f"volume{'s' if several else ''} {numbers_text(left)} of {plan.count}"
             raise IncompleteBundleError(
-                f"volume{'s' if several else ''} {numbers_text(left)} of {plan.count} "
-                f"{'are' if several else 'is'} on no medium yet",
-                missing=[f"volume {number}" for number in left],
+                f"{what if left else 'some of the parity'} {'are' if several else 'is'} on no "
+                "medium yet",
+                missing=self.rest,
                 hint="put in the next medium and run the same command again",
             )
         self._run.cancel.check()
@@ -217,20 +239,25 @@ class _Spread:
     def fill_medium(self, folder: SpreadFolder) -> None:
         """Write to this medium what it has room for, and remember what is proved to be there."""
         try:
-            self._check_mounted()
+            check_mounted(self._output.parent, self._state.mount)
             here = self._found_here()
             numbers, beside = self._prove([*here, *self._write(here)])
         except StorageError as error:
             # the next medium may be right: nothing on this one counts
             self._run.warn("medium", error.message)
             return
-        self._state = self._state.with_medium(numbers)
+        self._state = self._state.with_medium(numbers, carried=self._carried(beside))
         folder.save(self._state)
         files = tuple(str(self._file(number)) for number in numbers)
         self._written.append(WrittenMedium(tuple(numbers), files, beside))
         text = f"volume{'s' if len(numbers) > 1 else ''} {numbers_text(numbers)} of "
-        text += f"{self._plan.count} on this medium: synced, read back and whole"
+        text = text + str(self._plan.count) if numbers else "a part of the parity"
+        text += " on this medium: synced, read back and whole"
         self._run.emit(Notice("info", "medium", text))
+
+    def _carried(self, _: Protection | None) -> tuple[str, ...]:
+        """What on this medium is a part of the parity of all volumes, by name."""
+        return ()
 
     def result(self) -> SpreadResult:
         """What was done."""
@@ -249,35 +276,9 @@ class _Spread:
     def _file(self, number: int) -> Path:
         return volume_file(self._output, self._plan, number)
 
-    def _check_mounted(self) -> None:
-        """See that the medium is there, before the disk below its mount point is written to.
-
-        Raises:
-            StorageError: It is not.
-        """
-        parent = self._output.parent
-        with storage_errors(parent):
-            # a stick may be mounted elsewhere, but what it was mounted on is no stick
-            if mount_point(parent) in Path(self._state.mount).parents:
-                raise StorageError(
-                    f"nothing is mounted at {self._state.mount}",
-                    hint="mount the medium, and run the same command again",
-                    origin="local",
-                )
-
     def _found_here(self) -> list[int]:
         """The volumes that an interrupted run finished on this medium and did not note."""
-        found = []
-        for number in self.left:
-            path, front = self._file(number), self._plan.layout(number - 1).front
-            with storage_errors(path):
-                if not path.is_file() or path.stat().st_size != self._plan.sizes[number - 1]:
-                    continue
-                with path.open("rb") as file:
-                    is_ours = file.read(len(front)) == front
-            if is_ours:
-                found.append(number)
-        return found
+        return [n for n in self.left if is_planned(self._file(n), self._plan, n)]
 
     def _room_for(self, here: Sequence[int]) -> list[int]:
         """The next volumes that fit, with the parity of all that then lie here."""

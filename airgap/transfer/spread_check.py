@@ -8,8 +8,11 @@ from pathlib import Path
 
 from airgap.bundle.check import check_bundle
 from airgap.bundle.check_parity import check_parity_file
+from airgap.bundle.volumes import VolumePlan
 from airgap.content.atomic import remove_file
 from airgap.content.filesystem import drop_cache_file
+from airgap.content.posix import mount_point
+from airgap.content.storage import storage_errors
 from airgap.errors import AirgapError, CancelledError, StorageError
 from airgap.run import Event, Run
 from airgap.run.events import Notice, Reporter
@@ -30,6 +33,32 @@ def is_whole(path: Path, *, jobs: int, run: Run) -> bool:
     if problems:
         run.warn("medium", f"{path} is not as it was written: {problems[0]}")
     return not problems
+
+
+def is_planned(path: Path, plan: VolumePlan, number: int) -> bool:
+    """Whether a file has the size and the front of a volume of a plan."""
+    front = plan.layout(number - 1).front
+    with storage_errors(path):
+        if not path.is_file() or path.stat().st_size != plan.sizes[number - 1]:
+            return False
+        with path.open("rb") as file:
+            return file.read(len(front)) == front
+
+
+def check_mounted(folder: Path, mount: str) -> None:
+    """See that a medium is there, before the disk below its mount point is written to.
+
+    Raises:
+        StorageError: It is not.
+    """
+    with storage_errors(folder):
+        # a stick may be mounted elsewhere, but what it was mounted on is no stick
+        if mount_point(folder) in Path(mount).parents:
+            raise StorageError(
+                f"nothing is mounted at {mount}",
+                hint="mount the medium, and run the same command again",
+                origin="local",
+            )
 
 
 def is_parity_whole(files: Iterable[str], *, run: Run) -> bool:

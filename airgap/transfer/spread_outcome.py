@@ -36,6 +36,7 @@ class SpreadResult:
         fetched_bytes: The bytes that came from sources in this run.
         failed: References that failed.
         seconds: How long this run took.
+        scratch: The folder in which all of it lies, too, and which may be removed.
     """
 
     bundle_id: Digest
@@ -46,3 +47,4 @@ class SpreadResult:
     fetched_bytes: int
     failed: tuple[Failure, ...]
     seconds: float
+    scratch: str | None = None

@@ -40,6 +40,7 @@ class SpreadState:
         media: The volumes on each medium that is done.
         mount: Where media are mounted: if later nothing is, the medium is missing and not empty.
         failed: The references that are not in it, and why, for the last run to tell.
+        carried: The files with parity of all volumes that are on media.
     """
 
     request: Digest
@@ -48,15 +49,17 @@ class SpreadState:
     media: tuple[tuple[int, ...], ...] = ()
     mount: str = "/"
     failed: tuple[tuple[str, str], ...] = ()
+    carried: tuple[str, ...] = ()
 
     @property
     def done(self) -> frozenset[int]:
         """The volumes that are on media."""
         return frozenset(number for numbers in self.media for number in numbers)
 
-    def with_medium(self, numbers: Iterable[int]) -> SpreadState:
+    def with_medium(self, numbers: Iterable[int], *, carried: Sequence[str] = ()) -> SpreadState:
         """The state after one more medium."""
-        return replace(self, media=(*self.media, tuple(sorted(numbers))))
+        media = (*self.media, tuple(sorted(numbers)))
+        return replace(self, media=media, carried=(*self.carried, *carried))
 
     def to_bytes(self) -> bytes:
         """The state file."""
@@ -67,6 +70,7 @@ class SpreadState:
                 "request": str(self.request),
                 "volumeSize": self.volume_size,
                 "mount": self.mount,
+                "carried": list(self.carried),
                 "failed": [list(failure) for failure in self.failed],
                 "media": [list(numbers) for numbers in self.media],
                 "fetches": [
@@ -98,6 +102,7 @@ class SpreadState:
             tuple(tuple(_number(number) for number in numbers) for numbers in media),
             mount,
             tuple(_failure(entry) for entry in _list(value.get("failed"))),
+            tuple(str(name) for name in _list(value.get("carried", []))),
         )
 
 

@@ -205,7 +205,8 @@ def test_a_damaged_state_is_said_and_not_guessed_at(site, name):
 def test_a_medium_that_is_not_mounted_is_not_written_to(site, monkeypatch):
     """The disk below its mount point stays as it is."""
     with monkeypatch.context() as patch:
-        patch.setattr(spread, "mount_point", lambda folder: site.usb)
+        for module in (spread, spread_check):
+            patch.setattr(module, "mount_point", lambda folder: site.usb)
         with pytest.raises(IncompleteBundleError):
             spread_out(site)
     change(site)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import shlex
 import shutil
@@ -23,6 +24,7 @@ from tests.support.command_line import airgap
 from tests.support.embedded import EmbeddedRegistry
 from tests.support.transfers import Recorder, assert_holds, export, open_client
 
+IS_SOAK = bool(os.environ.get("AIRGAP_SOAK"))
 VOLUME = 1 << 20
 LAYERS = [(2_500_000, 300_000), (700_000, 200_000), (900_000,)]
 
@@ -197,9 +199,10 @@ def test_a_damaged_piece_is_not_believed(carried, usb, inside):
     assert_all_there(carried, inside)
 
 
-def test_a_killed_import_goes_on(carried, usb, inside):
+@pytest.mark.parametrize("seed", range(5, 55 if IS_SOAK else 6))
+def test_a_killed_import_goes_on(carried, usb, inside, seed):
     """Killed at any time between and within media, it ends with all images."""
-    draw = random.Random(5)
+    draw = random.Random(seed)
     command = [
         *(sys.executable, "-m", "airgap", "import", "bundle", str(usb), "--to", inside.host),
         *("--state", str(usb.parent / "state"), "--plain-http", inside.host),

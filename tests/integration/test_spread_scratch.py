@@ -8,6 +8,7 @@ import pytest
 
 from airgap.bundle.parity import ParityRequest
 from airgap.errors import (
+    CancelledError,
     ConflictError,
     ExitCode,
     IncompleteBundleError,
@@ -15,6 +16,7 @@ from airgap.errors import (
     StorageFullError,
 )
 from airgap.oci.reference import Reference
+from airgap.run import CancelToken, Run
 from airgap.transfer import scratch, spread
 from airgap.transfer.export import ExportOptions
 from airgap.transfer.protect import ProtectOptions
@@ -33,7 +35,7 @@ from tests.support.spreading import (
     undisturbed,
     volumes_of,
 )
-from tests.support.transfers import open_client
+from tests.support.transfers import Recorder, open_client
 
 TWO_VOLUMES = ProtectOptions(parity=ParityRequest.parse("2volumes"))
 
@@ -60,7 +62,7 @@ def site(source, tmp_path, monkeypatch):
     return made
 
 
-def spread_out(site, *, ask=None, protect=TWO_VOLUMES):
+def spread_out(site, *, ask=None, protect=TWO_VOLUMES, run=None):
     """Run the export once, as the command does."""
     references = [Reference.parse(f"{site.source.host}/{name}:1") for name in CONTENTS]
     with open_client() as client:
@@ -71,6 +73,7 @@ def spread_out(site, *, ask=None, protect=TWO_VOLUMES):
             spreading=Spreading(site.state, ask),
             scratch=site.disk,
             options=ExportOptions(volume_size=VOLUME, protect=protect),
+            run=run,
         )
 
 
@@ -274,3 +277,36 @@ def test_the_medium_is_no_disk(site):
     site.disk = site.usb
     with pytest.raises(SettingsError, match="is where the medium is"):
         spread_out(site)
+
+
+def test_a_bundle_of_one_volume_is_carried_as_well(site, source):
+    """With what failed told at the end, whichever run found it out, and with checksums."""
+    names = [f"{source.host}/tool:1", f"{source.host}/none:1"]
+    arguments = ["export", "images", *names, "-o", site.usb / "r.tar", "--spread", "--keep-going"]
+    arguments += ["--volume-size", "100MiB", "--state", site.state, "--scratch", site.disk]
+    done = command_line.airgap(*arguments, "--parity", "10%", "--checksums")
+    assert done.code == ExitCode.PARTIAL == 3, done.err
+    assert "none:1" in done.out
+    assert contents(site.usb) == contents(site.disk)
+    assert {"r.sha256", "r.par2"} <= contents(site.usb).keys()
+
+
+def test_a_run_that_is_stopped_while_parity_is_copied_goes_on(site, clean, monkeypatch):
+    """Neither what is whole on the medium is written again nor does a half file stay."""
+    site.size = 100_000_000
+    stop, told = CancelToken(), []
+
+    def halt(path):
+        told.append(path.name)
+        if len(told) == 2:
+            stop.cancel()
+
+    monkeypatch.setattr(scratch, "drop_cache_file", halt)
+    with pytest.raises(CancelledError):
+        spread_out(site, run=Run(Recorder(), stop))
+    there = {path: path.stat().st_ino for path in site.usb.iterdir()}
+    assert len(there) >= len(clean)
+    assert spread_out(site).media == ((1, 2, 3, 4, 5),)
+    assert {path: path.stat().st_ino for path in there} == there
+    assert carried(site) == parity_of(site)
+    assert_all_written(site, clean)

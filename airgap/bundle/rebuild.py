@@ -17,7 +17,7 @@ from airgap.bundle.placement import Extent
 from airgap.content.posix import read_at
 from airgap.content.storage import storage_errors
 from airgap.content.store import CHUNK_SIZE, Chunks
-from airgap.errors import AirgapError, CancelledError, IncompleteBundleError
+from airgap.errors import AirgapError, CancelledError, ExitCode, IncompleteBundleError
 from airgap.oci import mediatype
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest, Hasher
@@ -55,6 +55,7 @@ class Rebuilder:
     def __init__(self, copies: Sequence[Copy], *, run: Run) -> None:
         self._copies = copies
         self._run = run
+        self._closed: set[str] = set()
 
     def rebuild(
         self,
@@ -116,6 +117,14 @@ class Rebuilder:
         self._run.emit(PhaseFinished(PHASE))
         return taken
 
+    def _tell(self, place: str, error: AirgapError) -> None:
+        """Say why a place gave nothing; once and to everybody where it gives nothing at all."""
+        self._run.debug("copy", f"{place or 'the old file'}: {error.message}")
+        is_closed = error.exit_code in (ExitCode.UNAUTHORIZED, ExitCode.UNAVAILABLE)
+        if is_closed and place not in self._closed:
+            self._closed.add(place)
+            self._run.warn("copy", f"--from {place} gives nothing: {error.message}")
+
     def _fill(
         self,
         file: PartialFile,
@@ -147,7 +156,7 @@ class Rebuilder:
             except AirgapError as error:
                 if error.origin == "local":
                     raise
-                self._run.debug("copy", f"{place or 'the old file'}: {error.message}")
+                self._tell(place, error)
                 continue
             if found is not None:
                 if extent.start is not None:

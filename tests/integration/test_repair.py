@@ -145,6 +145,16 @@ def test_a_registry_gives_blobs_where_there_is_no_parity(made, medium):
     assert not check_bundle([medium], run=Run()).findings
 
 
+def test_a_registry_that_cannot_be_reached_is_named_once(medium):
+    """That its blobs are nowhere to be had is not all that is said."""
+    without_parity(medium)
+    sorted(medium.glob("*.tar"))[1].unlink()
+    done = airgap("repair", "bundle", medium, "--from", "127.0.0.1:1", "--retries", "0")
+    assert done.code == ExitCode.INCOMPLETE
+    (said,) = [line for line in done.err.splitlines() if "gives nothing" in line]
+    assert "127.0.0.1:1 cannot be reached" in said
+
+
 def test_another_copy_gives_what_is_good_in_it(made, medium, tmp_path):
     """Two copies that are damaged in different places make one that is whole."""
     other = tmp_path / "other"

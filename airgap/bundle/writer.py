@@ -39,9 +39,6 @@ from airgap.run.events import (
     PhaseStarted,
 )
 
-_BATCH = 64 * 1024 * 1024
-"""How many bytes are moved between two syncs: what a crash in between makes be fetched again."""
-
 
 class BundleWriter:
     """A bundle that is being written to files. A `content.store.Sink` for its blobs.

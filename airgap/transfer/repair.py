@@ -36,6 +36,8 @@ from airgap.errors import (
     CancelledError,
     ConflictError,
     IncompleteBundleError,
+    SettingsError,
+    StorageFullError,
 )
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Document
@@ -183,6 +185,12 @@ class _Repair:
                     run=self.run,
                 )
             except (BundleFormatError, IncompleteBundleError) as error:
+                self.run.warn("parity", error.message)
+                return
+            except (SettingsError, StorageFullError) as error:
+                # no tool, or no room for what it claims to need: copies may do without
+                if self.copies is None:
+                    raise
                 self.run.warn("parity", error.message)
                 return
             for path in done.rebuilt:

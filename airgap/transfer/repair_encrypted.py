@@ -20,7 +20,7 @@ from airgap.bundle.par2_repair import repair_with_parity
 from airgap.bundle.partial import PartialFile
 from airgap.content.atomic import move_file
 from airgap.content.storage import storage_errors
-from airgap.errors import IncompleteBundleError
+from airgap.errors import BundleFormatError, IncompleteBundleError
 from airgap.oci.digest import Digest
 from airgap.run import Run
 from airgap.run.events import PhaseFinished, PhaseStarted
@@ -108,7 +108,7 @@ class _Repair:
                     jobs=self.options.jobs,
                     run=self.run,
                 )
-            except IncompleteBundleError as error:
+            except (BundleFormatError, IncompleteBundleError) as error:
                 self.run.warn("parity", error.message)
                 return
             for name, whole in done.intact:

@@ -18,7 +18,7 @@ from airgap.bundle.check import check_bundle
 from airgap.bundle.parity import ParityRequest
 from airgap.bundle.partial import PartialFile
 from airgap.bundle.reader import open_bundle
-from airgap.errors import ExitCode, StorageFullError
+from airgap.errors import ExitCode, SettingsError, StorageFullError
 from airgap.oci.reference import Reference
 from airgap.run import Run
 from airgap.transfer.export import ExportOptions, export_images
@@ -331,3 +331,17 @@ def test_an_image_layout_gives_its_blobs(made, medium, tmp_path):
 def _entries(path: Path) -> list[dict]:
     out = subprocess.run(["tar", "-xOf", path, "index.json"], check=True, capture_output=True)
     return json.loads(out.stdout)["manifests"]
+
+
+def test_a_copy_serves_where_the_parity_tool_is_not_installed(made, medium, monkeypatch):
+    """Without a copy, the tool is asked for."""
+
+    def nothing() -> Path:
+        raise SettingsError("parity needs the PAR2 tool", hint="pip install it")
+
+    monkeypatch.setattr("airgap.bundle.par2_repair.find_tool", nothing)
+    flip(sorted(medium.glob("*.tar"))[1], 500_000)
+    assert airgap("repair", "bundle", medium).code == ExitCode.USAGE
+    done = airgap("repair", "bundle", medium, "--from", made[1].host)
+    assert done.code == 0, done.err
+    assert_same(medium, made[0])

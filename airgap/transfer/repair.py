@@ -138,10 +138,16 @@ class _Repair:
     started: float = field(default_factory=time.monotonic)
     repaired: list[RepairedFile] = field(default_factory=list[RepairedFile])
     bundle: Digest | None = None
+    damaged: dict[int, Path] = field(default_factory=dict[int, Path])
 
     def work(self) -> RepairResult:
         before = after = self._check()
         self.bundle = before.bundle_id
+        self.damaged = {
+            finding.volume: Path(finding.path)
+            for finding in before.findings
+            if finding.kind not in _OF_THE_SET and finding.volume and finding.path
+        }
         if before.findings:
             for folder in self._folders():
                 for found in _parity(folder):
@@ -208,7 +214,11 @@ class _Repair:
         if wrong:
             self.run.warn("parity", f"what was rebuilt of {new.name} is not taken: {wrong[0]}")
             return
-        target = self._vacant(new.name, folder, read_placement(new))
+        placement = read_placement(new)
+        # the damaged file may have the name of another volume
+        old = self.damaged.get(placement.volume)
+        name = old.name if old is not None and old.parent == folder else new.name
+        target = self._vacant(name, folder, placement)
         move_file(new, target)
         self.repaired.append(RepairedFile(str(target), "parity"))
 

@@ -272,6 +272,20 @@ def test_a_copy_does_not_overwrite_a_sound_volume_of_the_name_either(made, mediu
     assert {content, kept} <= {path.read_bytes() for path in medium.glob("*.tar")}
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_damaged_volume_is_replaced_where_it_lies_under_the_name_of_another(medium, number):
+    """Of two that were swapped by name; then nothing is wrong with the medium any more."""
+    pair = sorted(medium.glob("*.tar"))[:2]
+    data = [path.read_bytes() for path in pair]
+    for path, content in zip(pair, reversed(data), strict=True):
+        path.write_bytes(content)
+    flip(pair[number], 500_000)
+    done = airgap("repair", "bundle", medium)
+    assert done.code == 0, done.err
+    assert [path.read_bytes() for path in pair] == data[::-1]
+    assert len(list(medium.glob("*.tar"))) == 4
+
+
 def test_parity_of_an_earlier_bundle_does_not_bring_that_back(made, medium, tmp_path):
     """It lies there under the same names, and could rebuild all of a volume that is whole in it."""
     name = f"{made[1].host}/app2:1"

@@ -17,7 +17,14 @@ from airgap.bundle.placement import Extent
 from airgap.content.posix import read_at
 from airgap.content.storage import storage_errors
 from airgap.content.store import CHUNK_SIZE, Chunks
-from airgap.errors import AirgapError, CancelledError, ExitCode, IncompleteBundleError
+from airgap.errors import (
+    AirgapError,
+    CancelledError,
+    ExitCode,
+    IncompleteBundleError,
+    StorageError,
+    UnavailableError,
+)
 from airgap.oci import mediatype
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest, Hasher
@@ -189,22 +196,43 @@ class Rebuilder:
         self, file: PartialFile, extent: Extent, descriptor: Descriptor, copy: Copy
     ) -> Digest | None:
         """Take it from another place: the whole blob is hashed, also where a piece is wanted."""
-        if not copy.has_blob(descriptor):
-            return None
         start = extent.start or 0
         whole, piece = Hasher(descriptor.digest.algorithm), Hasher()
-        with copy.open(descriptor) as chunks:
-            for chunk in chunks:
-                self._run.cancel.check()
-                low = max(start - whole.size, 0)
-                part = memoryview(chunk)[low : max(low, start + extent.length - whole.size)]
-                if part:
-                    file.write(part, extent.offset + piece.size)
-                    piece.update(part)
-                whole.update(chunk)
-                self._run.emit(BlobAdvanced(descriptor, file.target.name, whole.size))
+        for chunk in _chunks(copy, descriptor):
+            self._run.cancel.check()
+            low = max(start - whole.size, 0)
+            part = memoryview(chunk)[low : max(low, start + extent.length - whole.size)]
+            if part:
+                file.write(part, extent.offset + piece.size)
+                piece.update(part)
+            whole.update(chunk)
+            self._run.emit(BlobAdvanced(descriptor, file.target.name, whole.size))
         is_right = whole.size == descriptor.size and whole.digest() == descriptor.digest
         return piece.digest() if is_right else None
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Let what cannot be read be a reason to look elsewhere, and not one to end the repair."""
+    try:
+        yield
+    except StorageError as error:
+        raise UnavailableError(error.message, hint=error.hint, origin="source") from error
+
+
+def _chunks(copy: Copy, descriptor: Descriptor) -> Iterator[bytes]:
+    """The bytes of a blob at another place; none where it has not all of it."""
+    with ExitStack() as opened:
+        with _reading():
+            if not copy.has_blob(descriptor):
+                return
+            chunks = opened.enter_context(copy.open(descriptor))
+        while True:
+            with _reading():
+                chunk = next(chunks, None)
+            if chunk is None:
+                return
+            yield chunk
 
 
 @contextmanager

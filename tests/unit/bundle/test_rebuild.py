@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from airgap.bundle.partial import PartialFile
 from airgap.bundle.rebuild import Rebuilder
 from airgap.content.store import Chunks
-from airgap.errors import IncompleteBundleError
+from airgap.errors import IncompleteBundleError, StorageError
 from airgap.oci.descriptor import Descriptor
 from airgap.run import Run
 from tests.support.bundles import make_bundle
@@ -74,6 +75,41 @@ def test_a_second_copy_stands_in_for_a_wrong_one(tmp_path: Path) -> None:
     target = tmp_path / "bundle.001.tar"
     copies = [FakeCopy(last_bit), FakeCopy(with_more), FakeCopy()]
     Rebuilder(copies, run=Run()).rebuild(LAYOUT, target, old=None, pieces={})
+    assert target.read_bytes() == SET.data[INDEX]
+
+
+class UnreadableCopy(FakeCopy):
+    """A copy on a medium that gives an error in the middle of a blob."""
+
+    @contextmanager
+    def open(self, descriptor: Descriptor, /, *, offset: int = 0) -> Iterator[Chunks]:
+        def chunks() -> Chunks:
+            yield MADE.contents[descriptor.digest][:10]
+            raise StorageError("the medium cannot be read", origin="local")
+
+        yield chunks()
+
+
+def test_a_copy_that_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
+    """Another one may have the blob."""
+    target = tmp_path / "bundle.001.tar"
+    copies = [UnreadableCopy(), FakeCopy()]
+    Rebuilder(copies, run=Run()).rebuild(LAYOUT, target, old=None, pieces={})
+    assert target.read_bytes() == SET.data[INDEX]
+
+
+def test_a_damaged_file_that_cannot_be_read_is_rebuilt_from_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A medium with bad sectors is what repair is for."""
+    target = tmp_path / "bundle.001.tar"
+    target.write_bytes(SET.data[INDEX])
+
+    def unreadable(*_: object) -> bytes:
+        raise OSError(errno.EIO, "bad sector")
+
+    monkeypatch.setattr("airgap.bundle.rebuild.read_at", unreadable)
+    Rebuilder([FakeCopy()], run=Run()).rebuild(LAYOUT, target, old=target, pieces={})
     assert target.read_bytes() == SET.data[INDEX]
 
 

@@ -243,6 +243,8 @@ class Spread:
             here = self._found_here()
             numbers, beside = self._prove([*here, *self._write(here)])
         except StorageError as error:
+            if error.origin == "source":  # no other medium would help
+                raise
             # the next medium may be right: nothing on this one counts
             self._run.warn("medium", error.message)
             return

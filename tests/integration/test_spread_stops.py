@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import signal
@@ -16,10 +17,12 @@ from airgap.errors import (
     DigestMismatchError,
     IncompleteBundleError,
     LockedError,
+    StorageError,
 )
 from airgap.run import Run
 from airgap.run.events import BlobAdvanced, BlobFinished, Notice
 from airgap.transfer import spread, spread_check
+from airgap.transfer.bundle_source import Holdings
 from airgap.transfer.spread_state import SpreadFolder
 from tests.support import command_line
 from tests.support.embedded import CutAnswer, Status
@@ -38,6 +41,7 @@ from tests.support.spreading import (
 from tests.support.transfers import (
     Recorder,
     cancelling,
+    export,
 )
 
 IS_SOAK = bool(os.environ.get("AIRGAP_SOAK"))
@@ -215,3 +219,25 @@ def test_a_medium_that_is_not_mounted_is_not_written_to(site, monkeypatch):
         spread_out(site, run=Run(recorder))
     assert "nothing is mounted" in recorder.of(Notice)[0].message
     assert contents(site.usb) == {}
+
+
+def test_a_source_that_cannot_be_read_is_not_taken_for_a_bad_medium(site, tmp_path, monkeypatch):
+    """No other medium is asked for, since none would help."""
+    whole = tmp_path / "whole.tar"
+    export([f"{site.source.host}/{name}:1" for name in CONTENTS], whole)
+    asked = []
+
+    def ask(wanted):
+        asked.append(wanted)
+        change(site)
+
+        def unreadable(*_):
+            raise OSError(errno.EIO, "bad sector")
+
+        monkeypatch.setattr("airgap.bundle.volume_file.read_at", unreadable)
+        return True
+
+    with Holdings([whole]) as held, pytest.raises(StorageError) as caught:
+        spread_out(site, ask=ask, client=held)
+    assert caught.value.origin == "source"
+    assert len(asked) == 1

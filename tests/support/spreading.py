@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +17,7 @@ from airgap.oci.reference import Reference
 from airgap.run import Run
 from airgap.run.events import MediumWanted
 from airgap.transfer import spread
+from airgap.transfer.bundle_source import Holdings
 from airgap.transfer.export import ExportOptions
 from airgap.transfer.spread import Spreading, spread_images
 from airgap.transfer.spread_outcome import SpreadResult
@@ -93,16 +94,17 @@ def spread_out(
     *,
     ask: Callable[[MediumWanted], bool] | None = None,
     run: Run | None = None,
+    client: Holdings | None = None,
     **options: Any,
 ) -> SpreadResult:
     """Run the export once, as the command does."""
     references = [Reference.parse(f"{site.source.host}/{name}:1") for name in CONTENTS]
     made = ExportOptions(volume_size=VOLUME, **options)
-    with open_client() as client:
+    with nullcontext(client) if client is not None else open_client() as used:
         return spread_images(
             references,
             site.usb / "r.tar",
-            client=client,
+            client=used,
             spreading=Spreading(site.state, ask),
             options=made,
             run=run,

@@ -30,6 +30,7 @@ from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest, Hasher
 from airgap.run import Run
 from airgap.run.events import BlobAdvanced, BlobFinished, BlobStarted, PhaseFinished, PhaseStarted
+from airgap.wording import count_text
 
 PHASE = "rebuild"
 
@@ -111,7 +112,7 @@ class Rebuilder:
                     taken[extent.digest] = place
             if missing:
                 raise IncompleteBundleError(
-                    f"{target}: {len(missing)} blobs are nowhere to be had, among them "
+                    f"{target}: {count_text(len(missing), 'blob')} nowhere to be had, among them "
                     f"{missing[0]}",
                     missing=missing,
                     hint="--from names another copy, bundle, layout or registry that has them",

@@ -91,7 +91,7 @@ def protect_bundle(
 
 def is_protected(files: Sequence[Path], target: Path, options: ProtectOptions) -> bool:
     """Whether an earlier run wrote all that is wanted beside a bundle that is there."""
-    if options.checksums and not beside(target, CHECKSUMS).exists():
+    if options.checksums and not _has_checksums(files, beside(target, CHECKSUMS)):
         return False
     if options.parity is None:
         return True
@@ -102,6 +102,14 @@ def is_protected(files: Sequence[Path], target: Path, options: ProtectOptions) -
         wanted <= {(known.name, known.size, known.md5_16k) for known in found.protected}
         for found in find_parity(target.parent)
     )
+
+
+def _has_checksums(files: Sequence[Path], path: Path) -> bool:
+    """Whether checksums were written after the files, and not of a bundle that was replaced."""
+    with storage_errors(path):
+        if not path.exists():
+            return False
+        return path.stat().st_mtime_ns >= max(file.stat().st_mtime_ns for file in files)
 
 
 def _beginning(file: Path) -> bytes:

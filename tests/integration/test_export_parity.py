@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import replace
 
@@ -113,3 +114,15 @@ def test_a_pipe_takes_no_parity(name, tmp_path):
     """There is nothing beside a pipe."""
     with (tmp_path / "out").open("wb") as stream, pytest.raises(SettingsError, match="pipe"):
         run_export(name, stream, replace(OPTIONS, volume_size=None))
+
+
+def test_checksums_of_a_bundle_that_was_replaced_are_written_again(name, tmp_path):
+    """They lie beside the volumes from before, and are older than these."""
+    path = tmp_path / "release.tar"
+    sums = ProtectOptions(checksums=True)
+    run_export(name, path, replace(OPTIONS, protect=sums))
+    old = tmp_path / "release.sha256"
+    old.write_text(old.read_text().replace("a", "b"))
+    os.utime(old, ns=(0, 0))
+    run_export(name, path, replace(OPTIONS, protect=sums))
+    subprocess.run(["sha256sum", "-c", "--strict", "release.sha256"], cwd=tmp_path, check=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -149,9 +150,9 @@ class Rebuilder:
         wanted = extent.digest if extent.start is None else expected
         attempts: list[tuple[str, Callable[[], Digest | None]]] = []
         if old is not None and wanted is not None:
-            attempts.append(("", lambda: self._from_old(file, extent, old, wanted)))
+            attempts.append(("", partial(self._from_old, file, extent, old, wanted)))
         attempts += [
-            (copy.name, lambda copy=copy: self._from_copy(file, extent, descriptor, copy))  # type: ignore[misc]
+            (copy.name, partial(self._from_copy, file, extent, descriptor, copy))
             for copy in self._copies
         ]
         self._run.emit(BlobStarted(descriptor, file.target.name))

@@ -6,11 +6,8 @@ damaged one. What cannot be repaired stays as it is.
 
 from __future__ import annotations
 
-import secrets
-import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -22,7 +19,6 @@ from airgap.bundle.finding import CheckReport
 from airgap.bundle.layout import Layout, plan_layout
 from airgap.bundle.lost import lost_share
 from airgap.bundle.par2 import ParitySet, find_parity
-from airgap.bundle.par2_repair import repair_with_parity
 from airgap.bundle.placement import Extent, Placement
 from airgap.bundle.reader import BundleReader, numbers_text
 from airgap.bundle.rebuild import Copy, Rebuilder
@@ -32,19 +28,16 @@ from airgap.content.atomic import move_file
 from airgap.content.storage import storage_errors
 from airgap.errors import (
     AirgapError,
-    BundleFormatError,
     CancelledError,
     ConflictError,
     IncompleteBundleError,
-    SettingsError,
-    StorageFullError,
 )
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Document
 from airgap.run import Run
+from airgap.transfer.parity_repair import folders_of, rebuild_by_parity, workshop
 from airgap.wording import count_text
 
-_WORK = ".airgap-repair-"
 _OF_THE_SET = frozenset({"missing-volume", "other-bundle"})
 """Findings that say nothing against the file that they name."""
 _OTHER_NAMES = (".rebuilt", *(f".rebuilt{number}" for number in range(2, 10)))
@@ -139,17 +132,19 @@ class _Repair:
     repaired: list[RepairedFile] = field(default_factory=list[RepairedFile])
     bundle: Digest | None = None
     damaged: dict[int, Path] = field(default_factory=dict[int, Path])
+    files: tuple[Path, ...] = ()
 
     def work(self) -> RepairResult:
         before = after = self._check()
         self.bundle = before.bundle_id
+        self.files = tuple(Path(file.path) for file in before.files)
         self.damaged = {
             finding.volume: Path(finding.path)
             for finding in before.findings
             if finding.kind not in _OF_THE_SET and finding.volume and finding.path
         }
         if before.findings:
-            for folder in self._folders():
+            for folder in folders_of(self.paths):
                 for found in _parity(folder):
                     self._from_parity(found, folder)
             after = self._check() if self.repaired else before
@@ -161,45 +156,28 @@ class _Repair:
 
     def _check(self) -> CheckReport:
         paths = [*self.paths]
-        if self.options.output is not None and self.options.output.is_dir():
+        if self.options.output is not None and self.repaired:
             # what was rebuilt there stands for what is damaged here
             new = {Path(file.path) for file in self.repaired}
             names = {path.name for path in new}
-            paths = [p for p in self._files() if p.name not in names] + sorted(new)
-        return check_bundle(paths or self.paths, run=self.run, jobs=self.options.jobs)
-
-    def _files(self) -> list[Path]:
-        report = check_bundle(self.paths, run=Run(cancel=self.run.cancel), jobs=self.options.jobs)
-        return [Path(file.path) for file in report.files]
-
-    def _folders(self) -> list[Path]:
-        folders = [path if path.is_dir() else path.parent for path in self.paths]
-        return list(dict.fromkeys(folders))
+            paths = [path for path in self.files if path.name not in names] + sorted(new)
+        return check_bundle(paths, run=self.run, jobs=self.options.jobs)
 
     # -- parity ------------------------------------------------------------------------------
 
     def _from_parity(self, found: ParitySet, folder: Path) -> None:
         """Rebuild what a parity set protects; what is beyond it is said, and left."""
         with workshop(self.options.output or folder) as work:
-            try:
-                done = repair_with_parity(
-                    found,
-                    [*self.paths],
-                    work,
-                    memory=self.options.memory,
-                    jobs=self.options.jobs,
-                    run=self.run,
-                )
-            except (BundleFormatError, IncompleteBundleError) as error:
-                self.run.warn("parity", error.message)
-                return
-            except (SettingsError, StorageFullError) as error:
-                # no tool, or no room for what it claims to need: copies may do without
-                if self.copies is None:
-                    raise
-                self.run.warn("parity", error.message)
-                return
-            for path in done.rebuilt:
+            done = rebuild_by_parity(
+                found,
+                self.paths,
+                work,
+                memory=self.options.memory,
+                jobs=self.options.jobs,
+                has_copies=self.copies is not None,
+                run=self.run,
+            )
+            for path in done.rebuilt if done else ():
                 self._settle(path, folder)
 
     def _settle(self, new: Path, folder: Path) -> None:
@@ -286,24 +264,6 @@ class _Repair:
         stem = beside.name.removesuffix(".tar").rpartition(".")[0] or beside.stem
         name = volume_path(Path(f"{stem}.tar"), layout.placement.volume).name
         return self._vacant(name, beside.parent, layout.placement)
-
-
-@contextmanager
-def workshop(folder: Path) -> Iterator[Path]:
-    """A folder for what is not finished; those that a crash left go first.
-
-    Raises:
-        StorageError: It cannot be made.
-    """
-    with storage_errors(folder):
-        for left in folder.glob(f"{_WORK}*") if folder.is_dir() else ():
-            shutil.rmtree(left, ignore_errors=True)
-        work = folder / f"{_WORK}{secrets.token_hex(4)}"
-        work.mkdir(parents=True)
-    try:
-        yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _is_of_other(path: Path, wanted: Placement) -> bool:

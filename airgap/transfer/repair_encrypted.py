@@ -16,15 +16,14 @@ from airgap.bundle.check_encrypted import check_encrypted, check_encrypted_bundl
 from airgap.bundle.envelope import Envelope, EnvelopeEntry
 from airgap.bundle.finding import CheckReport
 from airgap.bundle.par2 import ParitySet, find_parity
-from airgap.bundle.par2_repair import repair_with_parity
 from airgap.bundle.partial import PartialFile
 from airgap.content.atomic import move_file
 from airgap.content.storage import storage_errors
-from airgap.errors import BundleFormatError, IncompleteBundleError
 from airgap.oci.digest import Digest
 from airgap.run import Run
 from airgap.run.events import PhaseFinished, PhaseStarted
-from airgap.transfer.repair import RepairedFile, RepairOptions, RepairResult, workshop
+from airgap.transfer.parity_repair import folders_of, rebuild_by_parity, workshop
+from airgap.transfer.repair import RepairedFile, RepairOptions, RepairResult
 
 _PHASE = "rebuild"
 
@@ -67,7 +66,7 @@ class _Repair:
         envelope = find_envelope(self.paths)
         before = after = self._check()
         if before.findings:
-            for folder in self._folders():
+            for folder in folders_of(self.paths):
                 with storage_errors(folder):
                     sets = find_parity(folder)
                 for found in sets:
@@ -92,24 +91,20 @@ class _Repair:
             with storage_errors(path):
                 yield from sorted(path.iterdir()) if path.is_dir() else [path]
 
-    def _folders(self) -> list[Path]:
-        return list(dict.fromkeys(p if p.is_dir() else p.parent for p in self.paths))
-
     def _from_parity(self, found: ParitySet, folder: Path, envelope: Envelope) -> None:
         entries = {entry.name: entry for entry in envelope.entries}
         place = self.options.output or folder
         with workshop(place) as work:
-            try:
-                done = repair_with_parity(
-                    found,
-                    [*self.paths],
-                    work,
-                    memory=self.options.memory,
-                    jobs=self.options.jobs,
-                    run=self.run,
-                )
-            except (BundleFormatError, IncompleteBundleError) as error:
-                self.run.warn("parity", error.message)
+            done = rebuild_by_parity(
+                found,
+                self.paths,
+                work,
+                memory=self.options.memory,
+                jobs=self.options.jobs,
+                has_copies=bool(self.copies),
+                run=self.run,
+            )
+            if done is None:
                 return
             for name, whole in done.intact:
                 # a whole file that has the name of a lost one gets its own before that comes back
@@ -133,9 +128,9 @@ class _Repair:
 
     def _from_copies(self, entry: EnvelopeEntry, block: int) -> None:
         """Put a file together of the blocks that are right, wherever they are."""
-        here = [folder / entry.name for folder in self._folders()]
+        here = [folder / entry.name for folder in folders_of(self.paths)]
         there = [c / entry.name if c.is_dir() else c for c in self.copies]
-        target = (self.options.output or self._folders()[0]) / entry.name
+        target = (self.options.output or folders_of(self.paths)[0]) / entry.name
         sources = [path for path in dict.fromkeys([*here, *there]) if path.is_file()]
         self.run.emit(PhaseStarted(_PHASE, len(entry.blocks), entry.size))
         with ExitStack() as stack:

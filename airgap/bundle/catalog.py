@@ -10,6 +10,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args
 
+from airgap.bundle.bases import (
+    FEATURE,
+    Base,
+    HeldBlob,
+    bases_to_json,
+    check_held,
+    parse_base,
+    parse_held,
+)
 from airgap.errors import BundleFormatError, DigestMismatchError, InvalidContentError, SettingsError
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -85,6 +94,10 @@ class Catalog:
             configs, then layers.
         omitted: What is left out, sorted by digest.
         raw: The canonical bytes.
+        bases: What says that the receiver has what is held, sorted.
+        held: Blobs that are left to the receiver, sorted by digest.
+        signatures: The document of signatures that stands behind the catalog in the front of
+            every volume; empty for none. It is no part of the bundle id.
     """
 
     images: tuple[CatalogImage, ...]
@@ -93,6 +106,9 @@ class Catalog:
     blobs: tuple[tuple[Digest, int], ...]
     omitted: tuple[Omission, ...]
     raw: bytes = field(repr=False)
+    bases: tuple[Base, ...] = ()
+    held: tuple[HeldBlob, ...] = ()
+    signatures: bytes = field(default=b"", repr=False)
 
     @property
     def id(self) -> Digest:
@@ -108,8 +124,10 @@ class Catalog:
         manifests: Iterable[Descriptor],
         blobs: Iterable[tuple[Digest, int]],
         omitted: Iterable[Omission],
+        bases: tuple[Base, ...] = (),
+        held: Iterable[HeldBlob] = (),
     ) -> Catalog:
-        """Put a catalog together; the order of all but the blobs is made canonical here."""
+        """Put a catalog together; the order of all but blobs and bases is made canonical here."""
         parts = (
             tuple(sorted(set(images), key=lambda i: (i.reference.tagged, i.digest))),
             tuple(sorted(set(referrers))),
@@ -117,7 +135,11 @@ class Catalog:
             tuple(blobs),
             tuple(sorted(omitted, key=lambda o: (o.descriptor.digest, o.reason))),
         )
-        return cls(*parts, canonical_bytes(_to_json(*parts)))
+        left = tuple(sorted(held))
+        value = _to_json(*parts) | bases_to_json(bases, left)
+        if left:
+            value["requires"] = [FEATURE]
+        return cls(*parts, canonical_bytes(value), bases, left)
 
     @classmethod
     def parse(cls, raw: bytes) -> Catalog:
@@ -129,7 +151,7 @@ class Catalog:
         check_size(raw)
         try:
             value = parse_object(raw, what="the catalog")
-            check_version(value, what="catalog")
+            check_version(value, what="catalog", known=(FEATURE,))
             catalog = cls(
                 _each(value, "images", _image),
                 _each(value, "referrers", _referrer),
@@ -137,7 +159,10 @@ class Catalog:
                 _each(value, "blobs", _blob),
                 _each(value, "omitted", _omission),
                 raw,
+                _each(value, "bases", parse_base, is_required=False),
+                _each(value, "held", parse_held, is_required=False),
             )
+            check_held(catalog.bases, catalog.held)
         except (InvalidContentError, SettingsError) as error:
             raise BundleFormatError(f"the catalog is damaged: {error.message}") from error
         if canonical_bytes(value) != raw:
@@ -183,8 +208,13 @@ def check_size(raw: bytes) -> None:
         raise BundleFormatError(error.message) from error
 
 
-def check_version(value: Mapping[str, Any], *, what: str) -> None:
+def check_version(value: Mapping[str, Any], *, what: str, known: tuple[str, ...] = ()) -> None:
     """Refuse a document that only a newer airgap understands.
+
+    Args:
+        value: The document.
+        what: What it is called.
+        known: The features that it may require.
 
     Raises:
         BundleFormatError: The version is newer, or a feature is required that is unknown.
@@ -198,8 +228,9 @@ def check_version(value: Mapping[str, Any], *, what: str) -> None:
             f"the {what} is of format version {version}; this airgap reads up to {FORMAT_VERSION}",
             hint=hint,
         )
-    if not isinstance(requires, list) or requires:
-        named = requires if isinstance(requires, list) else [requires]
+    named = requires if isinstance(requires, list) else [requires]
+    named = [name for name in named if name not in known]
+    if named:
         names = ", ".join(repr(name)[:60] for name in named[:5])
         raise BundleFormatError(
             f"the {what} requires what this airgap does not know: {names}", hint=hint
@@ -238,9 +269,13 @@ def _to_json(
 
 
 def _each(
-    value: Mapping[str, Any], key: str, read: Callable[[Mapping[str, Any]], T]
+    value: Mapping[str, Any],
+    key: str,
+    read: Callable[[Mapping[str, Any]], T],
+    *,
+    is_required: bool = True,
 ) -> tuple[T, ...]:
-    entries = value.get(key)
+    entries = value.get(key, None if is_required else [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise InvalidContentError(f"{key} must be a list of objects")
     return tuple(read(entry) for entry in entries)
@@ -297,9 +332,12 @@ def _check_consistency(catalog: Catalog) -> None:
     manifests = {m.digest for m in catalog.manifests}
     blobs = {digest for digest, _ in catalog.blobs}
     omitted = {o.descriptor.digest for o in catalog.omitted}
-    if len(manifests) != len(catalog.manifests) or len(blobs) != len(catalog.blobs):
+    is_double = len(manifests) != len(catalog.manifests) or len(blobs) != len(catalog.blobs)
+    if is_double or len({h.digest for h in catalog.held}) != len(catalog.held):
         raise BundleFormatError("the catalog names content twice")
-    if manifests & blobs or (manifests | blobs) & omitted:
+    held = {h.digest for h in catalog.held}
+    travelling = manifests | blobs
+    if manifests & blobs or travelling & omitted or held & (travelling | omitted):
         raise BundleFormatError("the catalog contradicts itself about what kind content is")
     names = [image.reference.tagged for image in catalog.images]
     if len(set(names)) != len(names):

@@ -1,0 +1,122 @@
+"""What a bundle leaves to its receiver, and what says that the receiver has it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from airgap.errors import InvalidContentError
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+from airgap.oci.reference import is_registry, is_repository
+
+FEATURE = "held-blobs"
+"""What a catalog requires of its reader where blobs are left to the receiver."""
+BaseKind = Literal["inventory", "receipt", "bundle", "lock", "need"]
+_KINDS: tuple[BaseKind, ...] = get_args(BaseKind)
+_SOURCES: tuple[BaseKind, ...] = ("bundle", "lock")
+_MAX_PLACE = 512
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Base:
+    """Something that says what the receiver has.
+
+    Attributes:
+        kind: What it is. `need` asks for exactly some blobs: all else of its images comes with
+            the bundle that the need was found for, before or after this one.
+        id: The digest of it: the bundle id, or the sha256 of a record without its signatures.
+        place: The registry that it speaks of; empty where it speaks of none.
+    """
+
+    kind: BaseKind
+    id: Digest
+    place: str = ""
+
+    @property
+    def names_sources(self) -> bool:
+        """Whether it names repositories as the source does, and not as the receiver does."""
+        return self.kind in _SOURCES
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class HeldBlob:
+    """A blob that an image needs and that the receiver has.
+
+    Attributes:
+        digest: The blob.
+        size: Its bytes.
+        base: Which of the catalog's bases says so, from 0.
+        repository: Where it is held: a repository of the base's place, or registry and repository
+            of the source where the base names sources.
+    """
+
+    digest: Digest
+    size: int
+    base: int
+    repository: str
+
+
+def bases_to_json(bases: tuple[Base, ...], held: tuple[HeldBlob, ...]) -> dict[str, Any]:
+    """What stands in a catalog; nothing where nothing is left to the receiver."""
+    if not bases and not held:
+        return {}
+    return {
+        "bases": [
+            {"kind": b.kind, "id": str(b.id)} | ({"place": b.place} if b.place else {})
+            for b in bases
+        ],
+        "held": [
+            {"digest": str(h.digest), "size": h.size, "base": h.base, "repository": h.repository}
+            for h in held
+        ],
+    }
+
+
+def parse_base(entry: Mapping[str, Any]) -> Base:
+    """Read a base.
+
+    Raises:
+        InvalidContentError: It is none.
+    """
+    kind = next((k for k in _KINDS if k == entry.get("kind")), None)
+    place = entry.get("place", "")
+    if kind is None:
+        raise InvalidContentError(f"{str(entry.get('kind'))[:60]!r} is no base of a bundle")
+    if not isinstance(place, str) or (place and not is_registry(place)):
+        raise InvalidContentError(f"{str(place)[:_MAX_PLACE]!r} is not a registry")
+    return Base(kind, Digest.parse(entry.get("id")), place)
+
+
+def parse_held(entry: Mapping[str, Any]) -> HeldBlob:
+    """Read a blob that is left to the receiver.
+
+    Raises:
+        InvalidContentError: It is none.
+    """
+    descriptor = Descriptor.from_json({**entry, "mediaType": "-"})
+    base, repository = entry.get("base"), entry.get("repository")
+    if not isinstance(base, int) or isinstance(base, bool) or base < 0:
+        raise InvalidContentError("a blob that is left to the receiver must name its base")
+    if not isinstance(repository, str):
+        raise InvalidContentError("a blob that is left to the receiver must name a repository")
+    return HeldBlob(descriptor.digest, descriptor.size, base, repository)
+
+
+def check_held(bases: tuple[Base, ...], held: tuple[HeldBlob, ...]) -> None:
+    """See that every held blob names a base, and a repository of the form that the base has.
+
+    Raises:
+        InvalidContentError: One does not.
+    """
+    for blob in held:
+        if blob.base >= len(bases):
+            raise InvalidContentError(f"{blob.digest} names a base that there is none of")
+        name = blob.repository
+        if bases[blob.base].names_sources:
+            registry, _, name = name.partition("/")
+            if not is_registry(registry):
+                raise InvalidContentError(f"{blob.repository[:200]!r} is not a repository")
+        if not is_repository(name):
+            raise InvalidContentError(f"{blob.repository[:200]!r} is not a repository")

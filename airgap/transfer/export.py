@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -15,7 +15,7 @@ from airgap.bundle.volume_names import volume_path
 from airgap.bundle.volumes import VolumePlan
 from airgap.bundle.writer import BundleWriter
 from airgap.content import posix
-from airgap.errors import PartialError, SettingsError
+from airgap.errors import SettingsError
 from airgap.oci.digest import Digest
 from airgap.oci.platform import Platform
 from airgap.oci.reference import Reference
@@ -24,56 +24,19 @@ from airgap.run import Run
 from airgap.run.events import PhaseFinished, PhaseStarted
 from airgap.transfer.bundle_source import BundleSources, Holdings
 from airgap.transfer.encrypted import EncryptedTarget, Encryption
+from airgap.transfer.export_options import ExportOptions
+from airgap.transfer.export_report import describe_plan, with_selection
+from airgap.transfer.export_selection import select
 from airgap.transfer.fetch import PHASE, Fetcher
-from airgap.transfer.outcome import ExportPlan, ExportResult, Failure, Protection
-from airgap.transfer.plan import ExportSelection, select_export, without_load_platform
-from airgap.transfer.protect import ProtectOptions, is_protected, protect_bundle
-from airgap.transfer.resolution import Resolution, Selection
+from airgap.transfer.outcome import ExportPlan, ExportResult, Protection
+from airgap.transfer.plan import ExportSelection, without_load_platform
+from airgap.transfer.protect import is_protected, protect_bundle
+from airgap.transfer.resolution import Resolution
 from airgap.transfer.resolve import Resolver
 from airgap.transfer.sources import RegistrySources, Sources
 from airgap.transfer.volume_plan import plan_files
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportOptions:
-    """What of the images is exported, and how.
-
-    Attributes:
-        platforms: The platforms that travel; none means all.
-        referrers: Whether signatures, SBOMs and all else that refers to an image go with it.
-        allow_missing_at_source: Whether what the source lacks is left out, and listed.
-        non_distributable: Whether non-distributable layers are fetched.
-        load_platform: The platform of an index that engines without indexes load.
-        jobs: How many requests each registry gets at a time.
-        overwrite: Whether an existing bundle is replaced.
-        keep_going: Whether what fails is left out instead of ending the export.
-        volume_size: The most bytes of a file; None means that all goes into one.
-        protect: What is written beside the bundle.
-        encrypt: Who alone can read it; None for everybody.
-    """
-
-    platforms: tuple[Platform, ...] = ()
-    referrers: bool = True
-    allow_missing_at_source: bool = False
-    non_distributable: bool = False
-    load_platform: Platform | None = None
-    jobs: int = 4
-    overwrite: bool = False
-    keep_going: bool = False
-    volume_size: int | None = None
-    protect: ProtectOptions = field(default_factory=ProtectOptions)
-    encrypt: Encryption | None = None
-
-    @property
-    def selection(self) -> Selection:
-        """What of an image is wanted."""
-        return Selection(
-            self.platforms,
-            self.referrers,
-            self.allow_missing_at_source,
-            self.non_distributable,
-            self.load_platform,
-        )
+__all__ = ["ExportOptions", "export_images", "plan_export"]
 
 
 def plan_export(
@@ -275,15 +238,7 @@ class _Export:
             )
             self._resolution = resolver.resolve(self._references)
         lost = fetcher.lost if fetcher else {}
-        selection = select_export(self._resolution, options.selection, lost=lost)
-        if selection.failed and not options.keep_going:
-            raise selection.failed[0][1]
-        if not selection.catalog.images:
-            raise PartialError(
-                "none of the images could be exported",
-                failed=[f"{name}: {error.message}" for name, error in selection.failed],
-                hint="what was fetched is kept; run the same command again",
-            )
+        selection = select(self._resolution, options, lost=lost)
         if fetcher is None and options.load_platform is not None:
             self._warn_of_other_platforms(selection, options.load_platform)
         return selection
@@ -316,27 +271,9 @@ class _Export:
         output: Path | None,
     ) -> ExportPlan:
         """The plan as a value for people."""
-        blobs = [fetch.descriptor for fetch in selection.fetches]
-        blob_bytes = sum(blob.size for blob in blobs)
-        # A blob that was begun goes on; of one that now has fewer bytes nothing is kept.
-        here = [(held.get(blob.digest, -1), blob.size) for blob in blobs]
-        held_bytes = sum(length for length, size in here if 0 < length <= size)
-        return ExportPlan(
-            selection.images,
-            volumes.catalog.id,
-            volumes.size,
-            len(selection.fetches),
-            blob_bytes,
-            sum(length != size for length, size in here),
-            blob_bytes - held_bytes,
-            held_bytes,
-            None if output is None else _free_bytes(output),
-            selection.catalog.omitted,
-            _failures(selection),
-            volumes.sizes,
-            volumes.cuts,
-            0 if output is None else self._room_beside(volumes, output),
-        )
+        parity = 0 if output is None else self._room_beside(volumes, output)
+        free = None if output is None else _free_bytes(output)
+        return describe_plan(selection, volumes, held, free_bytes=free, parity_bytes=parity)
 
     def _fetcher(
         self, writer: BundleWriter | PipeWriter, run: Run | None = None, *, is_pipe: bool = False
@@ -367,30 +304,16 @@ class _Export:
         fetched_bytes: int,
         files: tuple[Path, ...],
     ) -> ExportResult:
-        failed = _failures(selection)
-        final = replace(
-            plan,
-            images=selection.images,
-            bundle_id=volumes.catalog.id,
-            bundle_size=volumes.size,
-            volumes=volumes.sizes,
-            cuts=volumes.cuts,
-            omitted=selection.catalog.omitted,
-            failed=failed,
-        )
+        final = with_selection(plan, selection, volumes)
         return ExportResult(
             final,
             str(files[0]) if files else "-",
             time.monotonic() - self._started,
             fetched_bytes,
-            failed,
+            final.failed,
             bool(files) and posix.is_medium(files[0].parent),
             tuple(map(str, files)),
         )
-
-
-def _failures(selection: ExportSelection) -> tuple[Failure, ...]:
-    return tuple(Failure(str(reference), error) for reference, error in selection.failed)
 
 
 def _free_bytes(output: Path) -> int | None:

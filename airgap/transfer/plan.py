@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from airgap.bundle.catalog import (
     Catalog,
     CatalogImage,
-    CatalogReferrer,
     Omission,
     OmissionReason,
 )
@@ -22,14 +21,14 @@ from airgap.bundle.closure import successors
 from airgap.bundle.engines import runnable_manifests
 from airgap.bundle.summary import image_kind
 from airgap.errors import AirgapError, ConflictError, ContentNotFoundError, SizeMismatchError
-from airgap.oci import mediatype
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Document, Index, Manifest
 from airgap.oci.platform import Platform
 from airgap.oci.reference import Reference
+from airgap.transfer.image_closure import ImageClosure, walk_image
 from airgap.transfer.outcome import PlannedImage
-from airgap.transfer.platforms import choose_entries, covers
+from airgap.transfer.platforms import covers
 from airgap.transfer.resolution import Resolution, Selection
 
 DEFAULT_LOAD_PLATFORM = Platform("linux", "amd64")
@@ -67,23 +66,6 @@ class ExportSelection:
     failed: tuple[tuple[Reference, AirgapError], ...]
 
 
-@dataclass(slots=True)
-class _Closure:
-    """All that one image needs, gathered by walking it."""
-
-    documents: dict[Digest, Document] = field(default_factory=dict[Digest, Document])
-    referrers: list[CatalogReferrer] = field(default_factory=list[CatalogReferrer])
-    blobs: dict[Digest, Descriptor] = field(default_factory=dict[Digest, Descriptor])
-    omitted: dict[tuple[Digest, OmissionReason], tuple[Descriptor, set[Digest]]] = field(
-        default_factory=dict[tuple[Digest, OmissionReason], tuple[Descriptor, set[Digest]]]
-    )
-    platforms: list[Platform] = field(default_factory=list[Platform])
-    error: AirgapError | None = None
-
-    def omit(self, descriptor: Descriptor, reason: OmissionReason, parent: Digest) -> None:
-        self.omitted.setdefault((descriptor.digest, reason), (descriptor, set()))[1].add(parent)
-
-
 def select_export(
     resolution: Resolution,
     selection: Selection,
@@ -99,10 +81,12 @@ def select_export(
             without it where the source lacks it and that is allowed.
     """
     failed = list(resolution.failed)
-    closures: dict[Reference, _Closure] = {}
+    closures: dict[Reference, ImageClosure] = {}
     sizes = {d: document.descriptor.size for d, document in resolution.documents.items()}
     for reference, digest in sorted(resolution.roots, key=lambda root: (root[0].tagged, root[1])):
-        closure = _Walk(resolution, selection, lost or {}, reference.name).walk(digest)
+        closure = walk_image(
+            digest, reference.name, resolution=resolution, selection=selection, lost=lost or {}
+        )
         if closure.error is None:
             closure.error = _platform_error(reference, closure, selection)
         if closure.error is None:
@@ -116,102 +100,8 @@ def select_export(
     return _merge(resolution, selection, closures, failed)
 
 
-class _Walk:
-    """Walks one image through what was resolved, in the order of its entries."""
-
-    def __init__(
-        self,
-        resolution: Resolution,
-        selection: Selection,
-        lost: Mapping[Digest, AirgapError],
-        repository: str,
-    ) -> None:
-        self._resolution = resolution
-        self._selection = selection
-        self._lost = lost
-        self._repository = repository
-        self._closure = _Closure()
-
-    def walk(self, root: Digest) -> _Closure:
-        document = self._resolution.documents[root]
-        platform = self._resolution.platforms.get(root)
-        if platform is not None:
-            self._closure.platforms.append(platform)
-        self._document(document)
-        return self._closure
-
-    def _document(self, document: Document) -> None:
-        digest = document.descriptor.digest
-        if digest in self._closure.documents:
-            return
-        self._closure.documents[digest] = document
-        error = self._resolution.errors.get((self._repository, digest))
-        if error is not None:
-            self._fail(error)
-        if isinstance(document, Index):
-            self._entries(document)
-        for blob in document.blobs():
-            self._blob(blob, digest)
-        for referrer in self._resolution.referrers.get((self._repository, digest), ()):
-            if self._follow(referrer.descriptor, digest, as_blob=False):
-                self._closure.referrers.append(
-                    CatalogReferrer(self._repository, digest, referrer.digest, referrer.tag)
-                )
-
-    def _entries(self, index: Index) -> None:
-        choice = choose_entries(index, self._selection.platforms)
-        digest = index.descriptor.digest
-        for entry in choice.left_out:
-            self._closure.omit(entry, "platform", digest)
-        for entry in choice.travelling:
-            followed = self._follow(entry, digest)
-            if followed and entry.platform is not None and entry.platform.is_known:
-                self._closure.platforms.append(entry.platform)
-
-    def _follow(self, entry: Descriptor, parent: Digest, *, as_blob: bool = True) -> bool:
-        """Go on to a manifest that is named; False when it does not travel.
-
-        What only the blobs endpoint knows may be an entry of an index, but refers to nothing.
-        """
-        document = self._resolution.documents.get(entry.digest)
-        if document is not None:
-            self._document(document)
-            return True
-        if as_blob and entry.digest in self._resolution.unreadable:
-            self._blob(entry, parent)
-            return True
-        omission = self._resolution.left_out.get(entry.digest)
-        if omission is not None:
-            self._closure.omit(entry, omission.reason, parent)
-            return False
-        error = self._resolution.errors.get((self._repository, entry.digest))
-        if isinstance(error, ContentNotFoundError) and self._selection.allow_missing_at_source:
-            self._closure.omit(entry, "missing-at-source", parent)
-        else:
-            self._fail(error or ContentNotFoundError(f"{entry.digest} was not resolved"))
-        return False
-
-    def _blob(self, blob: Descriptor, parent: Digest) -> None:
-        error = self._lost.get(blob.digest)
-        omission = self._resolution.left_out.get(blob.digest)
-        is_foreign = mediatype.is_non_distributable(blob.media_type)
-        if omission is not None:
-            self._closure.omit(blob, omission.reason, parent)
-        elif is_foreign and not self._selection.non_distributable:
-            self._closure.omit(blob, "non-distributable", parent)
-        elif error is None:
-            self._closure.blobs.setdefault(blob.digest, blob)
-        elif isinstance(error, ContentNotFoundError) and self._selection.allow_missing_at_source:
-            self._closure.omit(blob, "missing-at-source", parent)
-        else:
-            self._fail(error)
-
-    def _fail(self, error: AirgapError) -> None:
-        self._closure.error = self._closure.error or error
-
-
 def _platform_error(
-    reference: Reference, closure: _Closure, selection: Selection
+    reference: Reference, closure: ImageClosure, selection: Selection
 ) -> AirgapError | None:
     """A platform that was asked for and that the image does not have.
 
@@ -230,7 +120,7 @@ def _platform_error(
 
 
 def _size_error(
-    reference: Reference, closure: _Closure, sizes: dict[Digest, int]
+    reference: Reference, closure: ImageClosure, sizes: dict[Digest, int]
 ) -> AirgapError | None:
     """A size that is not the one that content has, or that another manifest says it has.
 
@@ -254,7 +144,7 @@ def _size_error(
     return None
 
 
-def _left_out_platforms(closure: _Closure) -> set[str]:
+def _left_out_platforms(closure: ImageClosure) -> set[str]:
     entries = [descriptor for descriptor, _ in closure.omitted.values()]
     return {str(e.platform) for e in entries if e.platform is not None and e.platform.is_known}
 
@@ -262,7 +152,7 @@ def _left_out_platforms(closure: _Closure) -> set[str]:
 def _merge(
     resolution: Resolution,
     selection: Selection,
-    closures: Mapping[Reference, _Closure],
+    closures: Mapping[Reference, ImageClosure],
     failed: list[tuple[Reference, AirgapError]],
 ) -> ExportSelection:
     documents: dict[Digest, Document] = {}
@@ -305,13 +195,13 @@ def _merge(
 
 
 def _named(
-    resolution: Resolution, closures: Mapping[Reference, _Closure]
-) -> dict[Reference, tuple[Digest, _Closure]]:
+    resolution: Resolution, closures: Mapping[Reference, ImageClosure]
+) -> dict[Reference, tuple[Digest, ImageClosure]]:
     """The images by the name that the bundle gives them.
 
     A pinned reference with a tag is known by its tag; one by digest alone by the digest.
     """
-    named: dict[Reference, tuple[Digest, _Closure]] = {}
+    named: dict[Reference, tuple[Digest, ImageClosure]] = {}
     for reference, digest in resolution.roots:
         closure = closures.get(reference)
         if closure is None:
@@ -325,7 +215,7 @@ def _named(
     return named
 
 
-def _planned(image: CatalogImage, closure: _Closure) -> PlannedImage:
+def _planned(image: CatalogImage, closure: ImageClosure) -> PlannedImage:
     size = sum(d.descriptor.size for d in closure.documents.values())
     size += sum(blob.size for blob in closure.blobs.values())
     kind = image_kind(closure.documents[image.digest])
@@ -335,7 +225,7 @@ def _planned(image: CatalogImage, closure: _Closure) -> PlannedImage:
 
 
 def _load(
-    digest: Digest, closure: _Closure, selection: Selection, known: Digest | None
+    digest: Digest, closure: ImageClosure, selection: Selection, known: Digest | None
 ) -> Digest | None:
     """The manifest that stands for an index where an engine knows no indexes.
 
@@ -357,7 +247,7 @@ def _load(
 
 
 def _omissions(
-    closures: Mapping[Reference, _Closure], travelling: AbstractSet[Digest]
+    closures: Mapping[Reference, ImageClosure], travelling: AbstractSet[Digest]
 ) -> list[Omission]:
     merged: dict[Digest, tuple[Descriptor, OmissionReason, set[Digest]]] = {}
     for closure in closures.values():

@@ -32,9 +32,9 @@ from airgap.run import Run
 from airgap.run.events import MediumWanted, Notice, PhaseFinished, PhaseStarted
 from airgap.transfer.bundle_source import Holdings
 from airgap.transfer.export import ExportOptions, open_sources
+from airgap.transfer.export_selection import select
 from airgap.transfer.fetch import PHASE, Fetcher
 from airgap.transfer.outcome import Failure, Protection
-from airgap.transfer.plan import select_export
 from airgap.transfer.presence import find_lost
 from airgap.transfer.protect import protect_bundle
 from airgap.transfer.resolve import Resolver
@@ -195,18 +195,11 @@ class Spread:
             sources, options.selection, keep_going=options.keep_going, run=self._run
         )
         resolution = resolver.resolve(self._references)
-        selection = select_export(resolution, options.selection, lost={})
+        selection = select(resolution, options)
         if options.allow_missing_at_source:
             # later, the catalog of the first medium could not be changed any more
             lost = find_lost(sources, selection.fetches, run=self._run)
-            selection = select_export(resolution, options.selection, lost=lost)
-        if selection.failed and not options.keep_going:
-            raise selection.failed[0][1]
-        if not selection.catalog.images:
-            raise PartialError(
-                "none of the images could be exported",
-                failed=[f"{name}: {error.message}" for name, error in selection.failed],
-            )
+            selection = select(resolution, options, lost=lost)
         assert options.volume_size is not None, "it was looked at"
         failed = tuple((str(name), error.message) for name, error in selection.failed)
         self._plan = plan_files(selection, volume_size=options.volume_size)

@@ -1,0 +1,52 @@
+"""What of the images is exported, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from airgap.oci.platform import Platform
+from airgap.transfer.encrypted import Encryption
+from airgap.transfer.protect import ProtectOptions
+from airgap.transfer.resolution import Selection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOptions:
+    """What of the images is exported, and how.
+
+    Attributes:
+        platforms: The platforms that travel; none means all.
+        referrers: Whether signatures, SBOMs and all else that refers to an image go with it.
+        allow_missing_at_source: Whether what the source lacks is left out, and listed.
+        non_distributable: Whether non-distributable layers are fetched.
+        load_platform: The platform of an index that engines without indexes load.
+        jobs: How many requests each registry gets at a time.
+        overwrite: Whether an existing bundle is replaced.
+        keep_going: Whether what fails is left out instead of ending the export.
+        volume_size: The most bytes of a file; None means that all goes into one.
+        protect: What is written beside the bundle.
+        encrypt: Who alone can read it; None for everybody.
+    """
+
+    platforms: tuple[Platform, ...] = ()
+    referrers: bool = True
+    allow_missing_at_source: bool = False
+    non_distributable: bool = False
+    load_platform: Platform | None = None
+    jobs: int = 4
+    overwrite: bool = False
+    keep_going: bool = False
+    volume_size: int | None = None
+    protect: ProtectOptions = field(default_factory=ProtectOptions)
+    encrypt: Encryption | None = None
+
+    @property
+    def selection(self) -> Selection:
+        """What of an image is wanted."""
+        return Selection(
+            self.platforms,
+            self.referrers,
+            self.allow_missing_at_source,
+            self.non_distributable,
+            self.load_platform,
+        )

@@ -27,8 +27,9 @@ from airgap.run import Run
 from airgap.run.events import PhaseFinished, PhaseStarted
 from airgap.transfer.destination import Destination, Target, plan_targets
 from airgap.transfer.publication import Publication, plan_publications
-from airgap.transfer.publisher import PHASE, Publisher, PublishSettings
+from airgap.transfer.publisher import Publisher, PublishSettings
 from airgap.transfer.receiver import DepotReceiver
+from airgap.transfer.standing import PHASE
 
 FRONT_PHASE = "front"
 _AHEAD = CHUNK_SIZE // 4

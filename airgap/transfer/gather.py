@@ -31,7 +31,8 @@ from airgap.transfer.destination import Destination
 from airgap.transfer.gather_state import KeptPiece, KeptPieces, kept_piece
 from airgap.transfer.outcome import ImportedImage, ImportResult
 from airgap.transfer.publish import ImportOptions, begin_push, plan_import
-from airgap.transfer.publisher import PHASE, Publisher
+from airgap.transfer.publisher import Publisher
+from airgap.transfer.standing import PHASE
 
 Prompt = Callable[[MediumWanted], bool]
 """Asks for another medium, and waits for it; False where none will come."""

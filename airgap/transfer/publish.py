@@ -21,11 +21,13 @@ from airgap.run import Run
 from airgap.run.events import PhaseFinished, PhaseStarted
 from airgap.transfer.decrypted import EncryptedBundle
 from airgap.transfer.destination import Destination, plan_targets
+from airgap.transfer.existing_tags import OnExistingTag
 from airgap.transfer.outcome import ImportResult
 from airgap.transfer.publication import plan_publications
-from airgap.transfer.publisher import PHASE, OnExistingTag, Publisher, PublishSettings
+from airgap.transfer.publisher import Publisher, PublishSettings
 from airgap.transfer.push_manifests import Sparse
 from airgap.transfer.receiver import RegistryReceiver
+from airgap.transfer.standing import PHASE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

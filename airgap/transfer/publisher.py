@@ -6,11 +6,9 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
 
 from airgap.bundle.catalog import Catalog
 from airgap.content.store import Chunks, Opener
-from airgap.errors import AirgapError, CancelledError, ConflictError
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Document
@@ -18,16 +16,15 @@ from airgap.run import Run
 from airgap.run.events import ItemFinished
 from airgap.transfer.copy import BlobSource
 from airgap.transfer.destination import Target
-from airgap.transfer.outcome import Failure, ImportedImage, ImportResult, Outcome, may_go_on
+from airgap.transfer.existing_tags import ExistingTags, OnExistingTag
+from airgap.transfer.outcome import Failure, ImportedImage, ImportResult, Outcome
 from airgap.transfer.publication import Publication
 from airgap.transfer.push_blobs import Attempt, BlobPusher, Tally, sending_order
-from airgap.transfer.push_manifests import ManifestPusher, Sparse, set_tags, tag_digests
+from airgap.transfer.push_manifests import ManifestPusher, Sparse, tag_digests
 from airgap.transfer.receiver import Receiver, ReceivingRepository
 from airgap.transfer.rehearsal import RehearsedRepository
+from airgap.transfer.standing import PHASE, Standing
 from airgap.transfer.workers import Task, Workers
-
-PHASE = "push"
-OnExistingTag = Literal["overwrite", "skip", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +79,14 @@ class Publisher:
             name: RehearsedRepository(repository) if settings.is_dry else repository
             for name, repository in real.items()
         }
-        self._tags: dict[tuple[str, str], Digest] = {}
-        self._kept: dict[str, set[str]] = {}
-        self._failed: dict[Target, AirgapError] = {}
-        self._waiting: dict[Target, set[Digest]] = {}
+        self._standing = Standing(keep_going=settings.keep_going, run=run)
+        self._tags = ExistingTags(
+            self._registry,
+            self._repositories,
+            self._standing,
+            on_existing_tag=settings.on_existing_tag,
+            sparse=settings.sparse,
+        )
         self._named: dict[Target, Digest] = {}
         self._present: set[Target] = set()
         self._wanted = _wants(self._publications)
@@ -109,7 +110,7 @@ class Publisher:
     @property
     def awaited(self) -> frozenset[Digest]:
         """After `push_blobs`: what neither the source nor the registry has yet."""
-        return frozenset[Digest]().union(*self._waiting.values())
+        return frozenset[Digest]().union(*self._standing.waiting.values())
 
     def check_tags(self) -> None:
         """Look at every tag that will be set, before anything is sent.
@@ -117,28 +118,7 @@ class Publisher:
         Raises:
             ConflictError: A tag names another digest, and that is not to be changed.
         """
-        plan = [
-            (publication.target, tag, digests)
-            for publication in self._publications
-            for tag, digests in set_tags(publication, self._settings.sparse)
-        ]
-        wanting: dict[tuple[str, str], list[Target]] = {}
-        for target, tag, _ in plan:
-            wanting.setdefault((target.repository, tag), []).append(target)
-        self._parallel([self._look_task(*key, targets) for key, targets in wanting.items()])
-        errors: dict[Target, AirgapError] = {}
-        for target, tag, digests in plan:
-            current = self._tags.get((target.repository, tag))
-            if current in (None, *digests) or self._settings.on_existing_tag == "overwrite":
-                continue
-            if self._settings.on_existing_tag == "skip":
-                self._kept.setdefault(target.repository, set()).add(tag)
-            else:
-                errors.setdefault(target, self._conflict(target, tag, current))
-        if errors and not self._settings.keep_going:
-            raise _all_conflicts(errors)
-        for target, error in errors.items():
-            self._fail(target, error)
+        self._tags.check(self._publications, self._parallel)
 
     def push_blobs(
         self, source: BlobSource | None, *, held: Callable[[Descriptor], bool] | None = None
@@ -159,14 +139,18 @@ class Publisher:
 
         def task(descriptor: Descriptor) -> Callable[[Run], None]:
             def push(run: Run) -> None:
-                with self._attempt(self._wanted[descriptor.digest].targets):
+                with self._standing.attempt(self._targets(descriptor.digest)):
                     repositories = self._repositories_for(descriptor.digest)
                     attempt = self._attempts(descriptor.digest)
                     if held is not None and not held(descriptor):
                         lacking = self._blobs.find(
                             descriptor, repositories, attempt=attempt, run=run
                         )
-                        self._await(descriptor.digest, {r.repository for r in lacking})
+                        places = {r.repository for r in lacking}
+                        self._standing.wait(
+                            (t for t in self._targets(descriptor.digest) if t.repository in places),
+                            descriptor.digest,
+                        )
                         return
                     self._blobs.push(
                         descriptor, repositories, opener(descriptor), attempt=attempt, run=run
@@ -186,7 +170,7 @@ class Publisher:
         """Send a blob that comes through a pipe to all the repositories that want it."""
         want = self._wanted.get(digest)
         if want is not None:
-            with self._attempt(want.targets):
+            with self._standing.attempt(want.targets):
                 repositories = self._repositories_for(digest)
                 self._blobs.push_passing(
                     want.descriptor,
@@ -204,12 +188,12 @@ class Publisher:
 
         def task(publication: Publication) -> Callable[[Run], None]:
             def push(run: Run) -> None:
-                with self._attempt([publication.target]):
+                with self._standing.attempt([publication.target]):
                     self._push_manifests(publication, run)
 
             return push
 
-        self._parallel([task(p) for p in self._publications if self._is_ready(p.target)])
+        self._parallel([task(p) for p in self._publications if self._standing.is_ready(p.target)])
 
     def result(self, catalog: Catalog, *, seconds: float) -> ImportResult:
         """What became of everything that was to come from a bundle."""
@@ -218,7 +202,7 @@ class Publisher:
         return ImportResult(
             catalog.id,
             images,
-            sum(len(p.referrals) for p in self._publications if self._is_ready(p.target)),
+            sum(len(p.referrals) for p in self._publications if self._standing.is_ready(p.target)),
             self._tally.pushed,
             self._tally.pushed_bytes,
             self._tally.present,
@@ -226,7 +210,7 @@ class Publisher:
             self._tally.manifests,
             tuple(
                 Failure(target.image.reference.tagged, error)
-                for target, error in self._failed.items()
+                for target, error in self._standing.failed.items()
             ),
             tuple(o for o in catalog.omitted if not sent.isdisjoint(o.parents)),
             tuple(self._notes),
@@ -235,12 +219,12 @@ class Publisher:
 
     def _push_manifests(self, publication: Publication, run: Run) -> None:
         target = publication.target
-        known = {t: d for (r, t), d in self._tags.items() if r == target.repository}
+        known = self._tags.of(target.repository)
         pusher = ManifestPusher(
             self._repositories[target.repository],
             sparse=self._settings.sparse,
             tags=known,
-            keep_tags=self._kept.get(target.repository, set()),
+            keep_tags=self._tags.kept(target.repository),
             tally=self._tally,
             list_lock=self._list_lock,
             run=run,
@@ -265,7 +249,7 @@ class Publisher:
             )
             yield f"{self._name(target)} is one image instead of an index: {why}"
         for referral in publication.referrals:
-            if referral.tag in self._kept.get(target.repository, ()):
+            if referral.tag in self._tags.kept(target.repository):
                 yield (
                     f"{self._registry}/{target.repository}:{referral.tag} stays as it is: what "
                     f"{target.image.reference.tagged} brings under it is there by digest only, "
@@ -275,13 +259,13 @@ class Publisher:
     def _image(self, publication: Publication) -> ImportedImage:
         target = publication.target
         digest = target.image.digest
-        current = self._tags.get((target.repository, target.tag or ""))
+        current = self._tags.current(target.repository, target.tag)
         outcome: Outcome = "pushed"
-        if target in self._failed:
+        if target in self._standing.failed:
             outcome = "failed"
-        elif target in self._waiting:
+        elif target in self._standing.waiting:
             outcome = "waiting"
-        elif target.tag in self._kept.get(target.repository, set()) and current is not None:
+        elif target.tag in self._tags.kept(target.repository) and current is not None:
             outcome, digest = "skipped", current
         elif self._named[target] == digest and (
             current in tag_digests(publication.root) or target in self._present
@@ -296,80 +280,25 @@ class Publisher:
     def _name(self, target: Target) -> str:
         return f"{self._registry}/{target.repository}{target.locator}"
 
-    def _look_task(
-        self, repository: str, tag: str, targets: Sequence[Target]
-    ) -> Callable[[Run], None]:
-        def look(_run: Run) -> None:
-            with self._attempt(targets):
-                found = self._repositories[repository].resolve(tag)
-                if found is not None:
-                    with self._lock:
-                        self._tags[repository, tag] = found.digest
-
-        return look
-
-    def _conflict(self, target: Target, tag: str, current: Digest | None) -> ConflictError:
-        return ConflictError(
-            f"{self._registry}/{target.repository}:{tag} names {current}, which "
-            f"{target.image.reference.tagged} would change",
-            hint="--on-existing-tag overwrite moves the tag, skip leaves it",
-            origin="destination",
-        )
+    def _targets(self, digest: Digest) -> list[Target]:
+        return self._wanted[digest].targets
 
     def _repositories_for(self, digest: Digest) -> list[ReceivingRepository]:
         """The repositories of images that still can be completed."""
-        targets = [t for t in self._wanted[digest].targets if t not in self._failed]
+        targets = [t for t in self._targets(digest) if t not in self._standing.failed]
         return [self._repositories[name] for name in dict.fromkeys(t.repository for t in targets)]
-
-    @contextmanager
-    def _attempt(
-        self, targets: Iterable[Target], *, of_destination: bool = False
-    ) -> Iterator[None]:
-        """Let what fails fail the targets that need it, where the others go on.
-
-        Args:
-            targets: Those that need it.
-            of_destination: Whether only failures of the registry are meant.
-        """
-        try:
-            yield
-        except CancelledError:
-            raise
-        except AirgapError as error:
-            if not (self._settings.keep_going and may_go_on(error)):
-                raise
-            if of_destination and error.origin != "destination":
-                raise
-            for target in targets:
-                self._fail(target, error)
 
     def _attempts(self, digest: Digest) -> Attempt:
         """Attempts with a blob in one repository: what that refuses, others may take."""
 
         @contextmanager
         def attempt(repository: ReceivingRepository) -> Iterator[None]:
-            targets = self._wanted[digest].targets
+            targets = self._targets(digest)
             there = [t for t in targets if t.repository == repository.repository]
-            with self._attempt(there, of_destination=True):
+            with self._standing.attempt(there, of_destination=True):
                 yield
 
         return attempt
-
-    def _is_ready(self, target: Target) -> bool:
-        return target not in self._failed and target not in self._waiting
-
-    def _await(self, digest: Digest, repositories: set[str]) -> None:
-        with self._lock:
-            for target in self._wanted[digest].targets:
-                if target.repository in repositories:
-                    self._waiting.setdefault(target, set()).add(digest)
-
-    def _fail(self, target: Target, error: AirgapError) -> None:
-        with self._lock:
-            is_new = target not in self._failed
-            self._failed.setdefault(target, error)
-        if is_new:
-            self._run.emit(ItemFinished(PHASE, target.image.reference.tagged, "failed"))
 
     def _parallel(self, tasks: Sequence[Callable[[Run], None]]) -> None:
         workers = Workers(self._settings.jobs, run=self._run, ends=self._scope)
@@ -386,15 +315,3 @@ def _wants(publications: Iterable[Publication]) -> dict[Digest, _Want]:
         for blob in publication.blobs:
             wants.setdefault(blob.digest, _Want(blob)).targets.append(publication.target)
     return wants
-
-
-def _all_conflicts(errors: Mapping[Target, AirgapError]) -> AirgapError:
-    first = next(iter(errors.values()))
-    if len(errors) == 1:
-        return first
-    names = ", ".join(target.image.reference.tagged for target in errors)
-    return ConflictError(
-        f"{len(errors)} images would move tags that name other digests: {names}",
-        hint=first.hint,
-        origin="destination",
-    )

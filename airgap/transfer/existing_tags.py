@@ -1,0 +1,127 @@
+"""The tags that an import will set, looked at before anything is sent."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Literal
+
+from airgap.errors import AirgapError, ConflictError
+from airgap.oci.digest import Digest
+from airgap.run import Run
+from airgap.transfer.destination import Target
+from airgap.transfer.publication import Publication
+from airgap.transfer.push_manifests import Sparse, set_tags
+from airgap.transfer.receiver import ReceivingRepository
+from airgap.transfer.standing import Standing
+
+OnExistingTag = Literal["overwrite", "skip", "error"]
+Parallel = Callable[[Sequence[Callable[[Run], None]]], None]
+"""Does things at the same time, as many as the registry takes."""
+
+
+class ExistingTags:
+    """What the tags name that publications will set.
+
+    Args:
+        registry: What the registry is called.
+        repositories: Its repositories, by name.
+        standing: Takes the targets whose tags may not be set.
+        on_existing_tag: What to do with a tag that names another digest.
+        sparse: What may stand for an index whose left-out platforms are missing.
+    """
+
+    def __init__(
+        self,
+        registry: str,
+        repositories: Mapping[str, ReceivingRepository],
+        standing: Standing,
+        *,
+        on_existing_tag: OnExistingTag,
+        sparse: Sparse,
+    ) -> None:
+        self._registry = registry
+        self._repositories = repositories
+        self._standing = standing
+        self._on_existing_tag = on_existing_tag
+        self._sparse = sparse
+        self._lock = threading.Lock()
+        self._found: dict[tuple[str, str], Digest] = {}
+        self._kept: dict[str, set[str]] = {}
+
+    def check(self, publications: Iterable[Publication], parallel: Parallel) -> None:
+        """Look at every tag that will be set.
+
+        Args:
+            publications: What sets them.
+            parallel: Asks for several at a time.
+
+        Raises:
+            ConflictError: A tag names another digest, and that is not to be changed.
+        """
+        plan = [
+            (publication.target, tag, digests)
+            for publication in publications
+            for tag, digests in set_tags(publication, self._sparse)
+        ]
+        wanting: dict[tuple[str, str], list[Target]] = {}
+        for target, tag, _ in plan:
+            wanting.setdefault((target.repository, tag), []).append(target)
+        parallel([self._look_task(*key, targets) for key, targets in wanting.items()])
+        errors: dict[Target, AirgapError] = {}
+        for target, tag, digests in plan:
+            current = self._found.get((target.repository, tag))
+            if current in (None, *digests) or self._on_existing_tag == "overwrite":
+                continue
+            if self._on_existing_tag == "skip":
+                self._kept.setdefault(target.repository, set()).add(tag)
+            else:
+                errors.setdefault(target, self._conflict(target, tag, current))
+        if errors and not self._standing.keeps_going:
+            raise _all_conflicts(errors)
+        for target, error in errors.items():
+            self._standing.fail(target, error)
+
+    def current(self, repository: str, tag: str | None) -> Digest | None:
+        """What a tag named before; None where it named nothing."""
+        return self._found.get((repository, tag or ""))
+
+    def of(self, repository: str) -> dict[str, Digest]:
+        """What the tags of a repository named before."""
+        return {tag: digest for (name, tag), digest in self._found.items() if name == repository}
+
+    def kept(self, repository: str) -> Collection[str]:
+        """The tags of a repository that stay as they are."""
+        return self._kept.get(repository, set())
+
+    def _look_task(
+        self, repository: str, tag: str, targets: Sequence[Target]
+    ) -> Callable[[Run], None]:
+        def look(_run: Run) -> None:
+            with self._standing.attempt(targets):
+                found = self._repositories[repository].resolve(tag)
+                if found is not None:
+                    with self._lock:
+                        self._found[repository, tag] = found.digest
+
+        return look
+
+    def _conflict(self, target: Target, tag: str, current: Digest | None) -> ConflictError:
+        return ConflictError(
+            f"{self._registry}/{target.repository}:{tag} names {current}, which "
+            f"{target.image.reference.tagged} would change",
+            hint="--on-existing-tag overwrite moves the tag, skip leaves it",
+            origin="destination",
+        )
+
+
+def _all_conflicts(errors: Mapping[Target, AirgapError]) -> AirgapError:
+    first = next(iter(errors.values()))
+    if len(errors) == 1:
+        return first
+    names = ", ".join(target.image.reference.tagged for target in errors)
+    return ConflictError(
+        f"{len(errors)} images would move tags that name other digests: {names}",
+        hint=first.hint,
+        origin="destination",
+    )

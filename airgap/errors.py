@@ -235,6 +235,24 @@ class SignatureError(AirgapError):
     exit_code = ExitCode.SIGNATURE
 
 
+class UnsignedImagesError(SignatureError):
+    """Images lack a signature that is demanded of every image.
+
+    Args:
+        message: One line.
+        failed: One line for each image that lacks one.
+        hint: What to do.
+    """
+
+    code = "unsigned-images"
+
+    def __init__(
+        self, message: str, *, failed: Iterable[str] = (), hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.failed = tuple(failed)
+
+
 class BundleFormatError(AirgapError):
     """A file is not a bundle, is damaged in its structure, or is of a newer format."""
 

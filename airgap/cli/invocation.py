@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from airgap.cli.output import Output
 from airgap.cli.visible import labelled, visible
-from airgap.errors import AirgapError, PartialError
+from airgap.errors import AirgapError, PartialError, UnsignedImagesError
 
 if TYPE_CHECKING:  # start-up is quick because little is loaded
     from airgap.run.cancel import CancelToken
@@ -69,7 +69,7 @@ class Invocation:
             return
         is_colored = self.has_color and sys.stderr.isatty()
         stderr = Output(sys.stderr)
-        if isinstance(error, PartialError) and not self._has_shown_result:
+        if isinstance(error, PartialError | UnsignedImagesError) and not self._has_shown_result:
             for line in error.failed:
                 stderr.write(visible(f"failed: {line}"))
         label = f"error[{error.code}]"

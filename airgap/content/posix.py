@@ -86,6 +86,21 @@ def lock(fd: int) -> bool:
     return True
 
 
+def wait_for_lock(fd: int, *, shared: bool = False) -> None:
+    """Lock a file for this process, once those let it go that have it; for what takes no time.
+
+    Args:
+        fd: The file.
+        shared: Whether others may have it in the same way: for reading only.
+    """
+    fcntl.flock(fd, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+
+
+def unlock(fd: int) -> None:
+    """Let others lock a file that this process has locked."""
+    fcntl.flock(fd, fcntl.LOCK_UN)
+
+
 def allocate(fd: int, end: int, *, offset: int = 0) -> bool:
     """Reserve room up to an end, and from an offset on; False where that cannot be done."""
     if sys.platform == "darwin":

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from airgap.bundle import closure
+from airgap.bundle.catalog import Catalog
 from airgap.bundle.check_cut import CutBlob, Part, cut_blobs
 from airgap.bundle.check_files import OpenFile, glance, open_files, survey_path
 from airgap.bundle.check_parity import check_parity_file, find_parity_files
@@ -31,6 +32,8 @@ from airgap.run.events import PhaseFinished, PhaseStarted
 from airgap.wording import count_text
 
 PHASE = "check"
+Trust = Callable[[Catalog], Finding | None]
+"""Says what is wrong with the signatures that a catalog has, or lacks."""
 _SHOWN = 3
 """So many images are named at once where a volume is missing; the findings name all."""
 _LARGE = 16
@@ -44,6 +47,7 @@ def check_bundle(
     jobs: int = 4,
     read_back: bool = False,
     expect: Digest | None = None,
+    trust: Trust | None = None,
 ) -> CheckReport:
     """Read a whole bundle and say everything that is wrong with it.
 
@@ -55,6 +59,7 @@ def check_bundle(
         jobs: How many blobs are hashed at the same time.
         read_back: Whether the medium is read even where its bytes are still in memory.
         expect: The bundle id that it should have.
+        trust: Judges the signatures of its catalog; nobody does where there is none.
 
     Raises:
         ContentNotFoundError: There is no such file.
@@ -72,7 +77,7 @@ def check_bundle(
         _look_again(files, chosen)
         folders = [path for path in given if path.is_dir()]
         parity = find_parity_files(folders, {file.path.name for file in files})
-        check = _Check(files, chosen, parity, run=run)
+        check = _Check(files, chosen, parity, run=run, trust=trust)
         for path in aside:
             check.note("not-a-bundle", f"{path} is no bundle, and is left aside")
         name = str(given[0]) + (f" and {len(given) - 1} more" if len(given) > 1 else "")
@@ -138,8 +143,10 @@ class _Check:
         parity: Sequence[Path],
         *,
         run: Run,
+        trust: Trust | None,
     ) -> None:
         self._chosen = chosen
+        self._trust = trust
         self._parity = parity
         self._parity_findings: list[Finding] = []
         self._run = run
@@ -168,7 +175,7 @@ class _Check:
             check.begin()
         self._hash_all(self._plan(), jobs)
         found = self._results()
-        findings = self._chosen.missing_findings()
+        findings = self._judged() + self._chosen.missing_findings()
         findings += sorted(
             (finding for own in found for finding in own), key=lambda f: f.kind != "unfinished"
         )
@@ -177,11 +184,10 @@ class _Check:
             check.summary(len(own)) for check, own in zip(self._files, found, strict=True)
         )
         manifests, blobs = self._counts()
-        leader = self._chosen.leader
         return CheckReport(
             name,
             self._chosen.bundle,
-            leader.catalog,
+            self._chosen.catalog,
             sum(summary.size for summary in summaries),
             sum(summary.bytes_checked for summary in summaries),
             manifests,
@@ -192,6 +198,12 @@ class _Check:
             self._chosen.missing,
             tuple(self._notes),
         )
+
+    def _judged(self) -> list[Finding]:
+        """What is wrong with the signatures; nothing is signed where no catalog can be read."""
+        catalog = self._chosen.catalog
+        found = self._trust(catalog) if self._trust is not None and catalog is not None else None
+        return [] if found is None else [found]
 
     def _plan(self) -> list[_Work]:
         """Everything that is to be read."""
@@ -267,6 +279,9 @@ class _Check:
     def _results(self) -> list[list[Finding]]:
         """The findings of each file, in its order, with the images that each concerns."""
         self._check_references()
+        for check in self._members:
+            found = self._chosen.signature_finding(check.found, check.name)
+            check.findings += [] if found is None else [found]
         for check in self._strays:
             check.findings.append(self._chosen.stray_finding(check.found, check.name))
         results = []

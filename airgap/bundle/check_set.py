@@ -13,6 +13,7 @@ from airgap.bundle import closure
 from airgap.bundle.catalog import Catalog
 from airgap.bundle.finding import Finding
 from airgap.bundle.placement import Placement
+from airgap.bundle.signed import first_signatures
 from airgap.bundle.survey import Survey
 from airgap.oci.digest import Digest
 
@@ -32,6 +33,7 @@ class VolumeSet:
         volumes: How many volumes there are; None where that is not known.
         missing: The volumes that are not among the files.
         twice: The volumes of which there is more than one file.
+        signatures: Those of the first sound volume that has any; empty where none has.
     """
 
     leader: Survey
@@ -40,6 +42,13 @@ class VolumeSet:
     volumes: int | None
     missing: tuple[int, ...]
     twice: tuple[int, ...]
+    signatures: bytes = b""
+
+    @property
+    def catalog(self) -> Catalog | None:
+        """What the bundle carries, if that can be read, with its signatures."""
+        catalog = self.leader.catalog
+        return None if catalog is None else replace(catalog, signatures=self.signatures)
 
     @property
     def bundle(self) -> Digest | None:
@@ -93,6 +102,21 @@ class VolumeSet:
             "take it away, or name only the files of one bundle; --expect says which one",
         )
 
+    def signature_finding(self, found: Survey, name: str) -> Finding | None:
+        """What to say of a sound volume without the signatures that others have; None if it does.
+
+        Nothing is lost by it as long as one of the others is there.
+        """
+        own = found.catalog.signatures if found.catalog else b""
+        if found.error is not None or own == self.signatures:
+            return None
+        what = "other signatures than" if own else "no signatures, unlike"
+        return Finding(
+            "signature",
+            f"{name} has {what} the other volumes of its bundle",
+            "the content is the same; copy this volume again from where the bundle was signed",
+        )
+
 
 def find_set(surveys: Sequence[Survey], *, expect: Digest | None = None) -> VolumeSet:
     """Tell the files of one bundle from others: those of the most files, or of the expected id.
@@ -105,7 +129,7 @@ def find_set(surveys: Sequence[Survey], *, expect: Digest | None = None) -> Volu
     leader = surveys[number]
     if leader.placement is None:
         everything = tuple(range(len(surveys)))
-        return VolumeSet(leader, everything, (), None, (), ())
+        return VolumeSet(leader, everything, (), None, (), (), set_signatures([leader]))
     members = tuple(n for n, found in enumerate(surveys) if _belongs(found, leader.placement))
     strays = tuple(
         n
@@ -118,7 +142,8 @@ def find_set(surveys: Sequence[Survey], *, expect: Digest | None = None) -> Volu
     volumes = leader.placement.volumes
     missing = tuple(n for n in range(1, volumes + 1) if n not in here)
     twice = tuple(sorted(n for n, count in here.items() if count > 1))
-    return VolumeSet(leader, members, strays, volumes, missing, twice)
+    signatures = set_signatures(surveys[n] for n in members)
+    return VolumeSet(leader, members, strays, volumes, missing, twice, signatures)
 
 
 def affected_images(digests: Iterable[Digest], found: Survey) -> dict[Digest, tuple[str, ...]]:
@@ -137,6 +162,17 @@ def explain(findings: Iterable[Finding], found: Survey) -> list[Finding]:
 
 def _images(catalog: Catalog | None) -> list[str]:
     return [image.reference.tagged for image in catalog.images] if catalog else []
+
+
+def set_signatures(surveys: Iterable[Survey]) -> bytes:
+    """The signatures that count among volumes: of the first that has any, of a sound one if any."""
+
+    def rank(found: Survey) -> tuple[bool, bool, int]:
+        volume = found.placement.volume if found.placement else 0
+        return found.error is not None, not found.is_sealed, volume
+
+    ranked = sorted(surveys, key=rank)
+    return first_signatures(s.catalog.signatures for s in ranked if s.catalog)
 
 
 def _key(placement: Placement) -> tuple[Digest, int, _Homes]:

@@ -26,7 +26,7 @@ from airgap.oci.layout import LAYOUT_FILE
 
 _BEGINNING = LAYOUT_FILE.encode() + b"\0"
 _MAX_MEMBERS = 8
-"""The placement is the fifth member."""
+"""The placement is the fifth member, or the sixth where there are signatures."""
 
 
 @dataclass(frozen=True, slots=True)

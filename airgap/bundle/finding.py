@@ -11,7 +11,7 @@ from airgap.oci.digest import Digest
 
 FindingKind = Literal[
     "structure", "unexplained", "digest-mismatch", "size-mismatch", "missing", "cut-short",
-    "unreadable", "unfinished", "missing-volume", "other-bundle", "parity",
+    "unreadable", "unfinished", "missing-volume", "other-bundle", "parity", "signature",
 ]  # fmt: skip
 """What is wrong.
 
@@ -21,7 +21,8 @@ that nothing asks for. `digest-mismatch`, `size-mismatch`: content is not what w
 `unreadable`: the medium gave an error. `unfinished`: an export left the file before its end, which
 explains most of the rest. `missing-volume`: a volume is not among the files. `other-bundle`: a file
 belongs to another bundle than the rest, or to one that was shared out to volumes in another way.
-`parity`: what lies beside the volumes to repair them is damaged itself.
+`parity`: what lies beside the volumes to repair them is damaged itself. `signature`: the signatures
+are not those that whoever checks trusts, or not those of the other volumes.
 """
 
 EXITS: dict[FindingKind, ExitCode] = {
@@ -36,6 +37,7 @@ EXITS: dict[FindingKind, ExitCode] = {
     "missing-volume": ExitCode.INCOMPLETE,
     "other-bundle": ExitCode.BUNDLE_FORMAT,
     "parity": ExitCode.INTEGRITY,
+    "signature": ExitCode.SIGNATURE,
 }
 _RANK = (
     ExitCode.BUNDLE_FORMAT,
@@ -45,6 +47,7 @@ _RANK = (
     ExitCode.STORAGE,
 )
 _KINDS: dict[ExitCode, FindingKind] = {
+    ExitCode.SIGNATURE: "signature",
     ExitCode.INTEGRITY: "digest-mismatch",
     ExitCode.INCOMPLETE: "missing",
     ExitCode.STORAGE: "unreadable",

@@ -16,6 +16,7 @@ from airgap.bundle.layout import (
     INDEX_FILE,
     PLACEMENT_FILE,
     SEAL_FILE,
+    SIGNATURES_FILE,
 )
 from airgap.errors import AirgapError, BundleFormatError, IncompleteBundleError
 from airgap.oci.layout import LAYOUT_FILE, blob_digest
@@ -44,7 +45,15 @@ _IMAGE_ARCHIVE = re.compile(
     r"|(sha256:)?[0-9a-f]{64}([./].*)?)",
     re.DOTALL,
 )
-_OWN = (LAYOUT_FILE, INDEX_FILE, DOCKER_FILE, CATALOG_FILE, PLACEMENT_FILE, SEAL_FILE)
+_OWN = (
+    LAYOUT_FILE,
+    INDEX_FILE,
+    DOCKER_FILE,
+    CATALOG_FILE,
+    SIGNATURES_FILE,
+    PLACEMENT_FILE,
+    SEAL_FILE,
+)
 _BEFORE_CATALOG = _OWN[:4]
 DAMAGED = "the file was damaged or changed: do not use it, copy it again"
 """The hint where a bundle is not as airgap wrote it."""

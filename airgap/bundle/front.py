@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from airgap.bundle import closure, engines, members
@@ -20,11 +20,13 @@ from airgap.bundle.layout import (
     DOCKER_FILE,
     INDEX_FILE,
     PLACEMENT_FILE,
+    SIGNATURES_FILE,
     Layout,
     Share,
     plan_layout,
 )
 from airgap.bundle.placement import Placement
+from airgap.bundle.signed import MAX_SIGNATURES, check_signatures
 from airgap.content.store import CHUNK_SIZE
 from airgap.errors import (
     AirgapError,
@@ -99,7 +101,7 @@ class Front:
     """What the front of a bundle says, checked.
 
     Attributes:
-        catalog: What the bundle carries.
+        catalog: What the bundle carries, with its signatures.
         documents: Every manifest and index, hashed and parsed.
         layout: Every byte of the file but the blobs', planned anew from the two.
     """
@@ -135,11 +137,15 @@ def of_bundle() -> Iterator[None]:
 def _read_front(tape: Tape) -> Front:
     made = {}
     for name in (LAYOUT_FILE, INDEX_FILE, DOCKER_FILE):
-        size = _begin(tape, name, limit=MAX_SIZE)
+        _, size = _begin(tape, {name: MAX_SIZE})
         made[name] = _hash(tape, name, size)
-    catalog = Catalog.parse(_document(tape, CATALOG_FILE, limit=MAX_SIZE))
+    catalog = Catalog.parse(_document(tape, {CATALOG_FILE: MAX_SIZE})[1])
     # Each entry of the placement is shorter than twice the one of the catalog that it belongs to.
-    raw = _document(tape, PLACEMENT_FILE, limit=2 * len(catalog.raw) + members.BLOCK)
+    next_one = {PLACEMENT_FILE: 2 * len(catalog.raw) + members.BLOCK}
+    name, raw = _document(tape, {SIGNATURES_FILE: MAX_SIGNATURES} | next_one)
+    if name == SIGNATURES_FILE:
+        catalog = replace(catalog, signatures=check_signatures(raw))
+        name, raw = _document(tape, next_one)
     placement = Placement.parse(raw)
     check_placement(placement, catalog, name=tape.name)
     documents = _documents(tape, catalog)
@@ -266,6 +272,8 @@ def check_readable(layout: Layout, documents: Mapping[Digest, Document]) -> None
                 origin="bundle",
             )
     check_size(catalog.raw)
+    if catalog.signatures:
+        check_signatures(catalog.signatures)
     try:
         check_values(layout.placement.to_bytes(), what="the placement")
     except InvalidContentError as error:
@@ -309,9 +317,16 @@ def take_padding(tape: Tape, name: str, size: int) -> None:
         )
 
 
-def _begin(tape: Tape, name: str, *, limit: int) -> int:
-    """Read a header whose name is known and whose size is not."""
+def _begin(tape: Tape, limits: Mapping[str, int]) -> tuple[str, int]:
+    """Read a header of which the size is not known; gives the name, too.
+
+    Args:
+        tape: Where from.
+        limits: The members that may come, with how many bytes each may have; where none of them
+            comes, the last one is missed.
+    """
     start = tape.offset
+    name = list(limits)[-1]
     block = tape.upto(members.BLOCK)
     if start == 0:
         refuse_beginning(block, name=tape.name)
@@ -322,21 +337,24 @@ def _begin(tape: Tape, name: str, *, limit: int) -> int:
         header = members.parse_header(block)
     except AirgapError:
         header = None
+    if header is not None and header.name in limits:
+        name = header.name
     if header is None or block != members.header(name, header.size):
         refuse_member(block, tape.upto, expected=name, where=where)
-    if header.size > limit:
+    if header.size > limits[name]:
         raise BundleFormatError(
-            f"{where}: {name} has {header.size} bytes; more than {limit} are refused",
+            f"{where}: {name} has {header.size} bytes; more than {limits[name]} are refused",
             origin="bundle",
         )
-    return header.size
+    return name, header.size
 
 
-def _document(tape: Tape, name: str, *, limit: int) -> bytes:
-    size = _begin(tape, name, limit=limit)
+def _document(tape: Tape, limits: Mapping[str, int]) -> tuple[str, bytes]:
+    """Read one of the members that may come: its name and its content."""
+    name, size = _begin(tape, limits)
     raw = tape.take(size, what=name)
     take_padding(tape, name, size)
-    return raw
+    return name, raw
 
 
 def _hash(tape: Tape, name: str, size: int) -> Digest:

@@ -1,8 +1,9 @@
 """The layout of a bundle: every byte but the blobs', known before the first blob is fetched.
 
-Order in the file: oci-layout, index.json, manifest.json, catalog, planned placement, manifests,
-blobs in the catalog's order (configs, then layers), seal. A volume of several has the same form
-and holds the blobs, and the pieces of cut ones, that its share names.
+Order in the file: oci-layout, index.json, manifest.json, catalog, its signatures where there are
+any, planned placement, manifests, blobs in the catalog's order (configs, then layers), seal. A
+volume of several has the same form and holds the blobs, and the pieces of cut ones, that its share
+names.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from airgap.oci.manifest import Document
 INDEX_FILE = oci_layout.INDEX_FILE
 DOCKER_FILE = "manifest.json"
 CATALOG_FILE = "airgap/catalog.json"
+SIGNATURES_FILE = "airgap/signatures.json"
 PLACEMENT_FILE = "airgap/placement.json"
 SEAL_FILE = "airgap/seal.json"
 
@@ -212,6 +214,7 @@ def _outline(
             (INDEX_FILE, engines.index_json(catalog, documents, absent=absent)),
             (DOCKER_FILE, engines.docker_manifest_json(catalog, documents, absent=absent)),
             (CATALOG_FILE, catalog.raw),
+            *signature_members(catalog),
         )
     )
     contents = share.contents if share else tuple(Extent(d, 0, size) for d, size in catalog.blobs)
@@ -222,6 +225,11 @@ def _outline(
         )
     wanted = [*(Extent(m.digest, 0, m.size) for m in catalog.manifests), *contents]
     return head, _place(placement, len(head), wanted)
+
+
+def signature_members(catalog: Catalog) -> tuple[tuple[str, bytes], ...]:
+    """The member that holds the signatures, with its content; none where there are none."""
+    return ((SIGNATURES_FILE, catalog.signatures),) if catalog.signatures else ()
 
 
 def _place(placement: Placement, start: int, wanted: list[Extent]) -> Placement:

@@ -1,12 +1,17 @@
-"""What a volume held that is lost, by what the others say. Pure."""
+"""What a file held that is lost or damaged, by what is left of it and by others. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 
 from airgap.bundle.catalog import Catalog
-from airgap.bundle.layout import Share
+from airgap.bundle.layout import Layout, Share, plan_layout
 from airgap.bundle.placement import Extent, Placement
+from airgap.bundle.signed import check_signatures
+from airgap.bundle.survey import Survey
+from airgap.errors import BundleFormatError
 from airgap.oci.digest import Digest
 
 
@@ -38,6 +43,35 @@ def lost_share(number: int, catalog: Catalog, known: Mapping[int, Placement]) ->
             return None
         contents.append(Extent(digest, 0, end - start, start))
     return Share(number, one.volumes, tuple(contents), one.homes)
+
+
+def original_layout(found: Survey, signatures: bytes) -> Layout | None:
+    """Where everything lay in a damaged file, by what is left of it; None where that is not known.
+
+    All of the front but the signatures can be made again from the catalog. The seal says whether
+    these are the ones that were written: what is damaged must not get a seal that calls it right.
+
+    Args:
+        found: What is left of the file.
+        signatures: Those that another volume or copy of the bundle has.
+    """
+    own, seal = found.layout, found.seal
+    if own is None:
+        return None
+    catalog = own.catalog
+    for wanted in dict.fromkeys((catalog.signatures, signatures)):
+        layout = own
+        if wanted != catalog.signatures:
+            share = Share.of(own.placement, catalog)
+            signed = replace(catalog, signatures=wanted)
+            layout = plan_layout(signed, found.documents, share)
+        placement = seal.placement if seal else own.placement
+        is_it = seal is None or seal.uncovered == layout.seal.uncovered
+        if layout.placement == placement and is_it:
+            with suppress(BundleFormatError):
+                check_signatures(wanted or b"{}")
+                return layout
+    return None
 
 
 def _pieces(placement: Placement | None) -> dict[Digest, Extent]:

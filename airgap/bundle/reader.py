@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,6 +13,7 @@ from airgap.bundle.catalog import Catalog
 from airgap.bundle.discovery import FoundBundle, choose, discover
 from airgap.bundle.front import Front
 from airgap.bundle.placement import Extent
+from airgap.bundle.signed import first_signatures
 from airgap.bundle.volume_file import VolumeFile
 from airgap.content.storage import is_folder
 from airgap.content.store import Chunks
@@ -110,7 +112,7 @@ class BundleReader:
 
     Attributes:
         name: The paths, for people.
-        catalog: What the bundle carries.
+        catalog: What the bundle carries, with the signatures of the first volume that has any.
         documents: Every manifest and index, by digest.
         volumes: Its files that are here, by the numbers of the volumes.
         volume_count: How many volumes it has.
@@ -122,11 +124,14 @@ class BundleReader:
     def __init__(self, volumes: Sequence[VolumeFile], *, name: str) -> None:
         self.name = name
         front: Front = volumes[0].front
-        self.catalog: Catalog = front.catalog
         self.documents: Mapping[Digest, Document] = front.documents
         placement = front.layout.placement
         self.volume_count = placement.volumes
         self.volumes = {volume.layout.placement.volume: volume for volume in volumes}
+        signatures = first_signatures(
+            self.volumes[number].front.catalog.signatures for number in sorted(self.volumes)
+        )
+        self.catalog: Catalog = replace(front.catalog, signatures=signatures)
         digests = (digest for digest, _ in self.catalog.blobs)
         self._homes = dict(zip(digests, placement.homes, strict=False))
         self._parts: dict[Digest, list[Part]] = {}

@@ -23,8 +23,18 @@ from airgap.bundle.front import (
     parse_document,
     read_front,
 )
-from airgap.bundle.layout import CATALOG_FILE, PLACEMENT_FILE, SEAL_FILE, Layout, Share, plan_layout
+from airgap.bundle.layout import (
+    CATALOG_FILE,
+    PLACEMENT_FILE,
+    SEAL_FILE,
+    SIGNATURES_FILE,
+    Layout,
+    Share,
+    plan_layout,
+    signature_members,
+)
 from airgap.bundle.placement import Extent, Placement, Seal
+from airgap.bundle.signed import MAX_SIGNATURES
 from airgap.content.posix import read_at
 from airgap.content.storage import storage_errors
 from airgap.content.store import CHUNK_SIZE
@@ -72,12 +82,18 @@ class Survey:
             return False
         return self.placement is None or self.placement.bundle == self.catalog.id
 
+    @property
+    def is_sealed(self) -> bool:
+        """Whether the seal was written for these documents, signatures included."""
+        seal, layout = self.seal, self.layout
+        return seal is not None and layout is not None and seal.uncovered == layout.seal.uncovered
+
     def adopt(self, sound: Survey) -> None:
         """Hold what is the same in all volumes only once in memory, and nothing needless."""
         layout, placement = self.layout, self.placement
         if self.catalog is None or sound.catalog is None or self.catalog.id != sound.catalog.id:
             return
-        self.catalog = sound.catalog
+        self.catalog = replace(sound.catalog, signatures=self.catalog.signatures)
         if self.error is None:
             self.documents = sound.documents
         if self.hashed == sound.hashed:
@@ -89,7 +105,7 @@ class Survey:
         if layout is not None and placement is not None:
             seal = replace(layout.seal, placement=placement)
             self.layout = replace(
-                layout, catalog=sound.catalog, front=b"", placement=placement, seal=seal
+                layout, catalog=self.catalog, front=b"", placement=placement, seal=seal
             )
         if self.seal is not None and placement is not None and self.seal.placement == placement:
             self.seal = replace(self.seal, placement=placement)
@@ -153,17 +169,29 @@ def survey_again(found: Survey, sound: Survey, *, fd: int, name: str) -> Survey:
     share = Share.of(found.placement, catalog)
     if share is None or share.problem(catalog):
         return found
-    layout = plan_layout(catalog, sound.documents, share)
+    layout = _plan_signed(found, catalog, sound.documents, share)
+    catalog = layout.catalog
     again = Survey(found.error, catalog, sound.documents, layout.placement, layout, found.seal)
     with storage_errors(name):
         _compare_documents(again, fd, name)
     return again
 
 
+def _plan_signed(
+    found: Survey, catalog: Catalog, documents: Mapping[Digest, Document], share: Share
+) -> Layout:
+    """Plan a volume with the signatures that it has, or had: its offsets tell which fit."""
+    own = found.catalog.signatures if found.catalog else b""
+    layouts = []
+    for signatures in dict.fromkeys((catalog.signatures, own, b"")):
+        layouts.append(plan_layout(replace(catalog, signatures=signatures), documents, share))
+        if layouts[-1].placement == found.placement:
+            return layouts[-1]
+    return layouts[0]
+
+
 def _seal_of(layout: Layout, fd: int, name: str) -> Seal | None:
-    """The seal of a volume with a sound front; that of one file says nothing more than that."""
-    if layout.placement.volumes == 1:
-        return None
+    """The seal of a file with a sound front, if it can be read."""
     tail, header = layout.tail(), members.BLOCK
     with storage_errors(name):
         raw = read_at(fd, len(tail), layout.placement.seal)
@@ -182,6 +210,7 @@ def _compare_documents(found: Survey, fd: int, name: str) -> None:
     share = Share.of(layout.placement, catalog)
     contents = engine_files(catalog, found.documents, share) | {
         CATALOG_FILE: catalog.raw,
+        **dict(signature_members(catalog)),
         PLACEMENT_FILE: layout.placement.to_bytes(),
     }
     offset = 0
@@ -215,6 +244,9 @@ class _Salvage:
         seal = self._parsed(Seal.parse, SEAL_FILE, start)
         found.placement, found.seal = seal.placement if seal else planned, seal
         if found.catalog is not None:
+            # also where they are damaged: all that lies behind them counts on their size
+            signatures = self._signatures(found.placement)
+            found.catalog = replace(found.catalog, signatures=signatures)
             self._read_documents(found.catalog)
             if found.is_sure:
                 found.findings.extend(gap_findings(found.catalog, found.documents))
@@ -231,13 +263,20 @@ class _Salvage:
         except AirgapError:
             return None
 
-    def _find(self, name: str, start: int) -> bytes | None:
+    def _signatures(self, placement: Placement | None) -> bytes:
+        """The signatures as they stand before all content; empty where there are none."""
+        behind = placement.extents[0].offset if placement and placement.extents else 0
+        raw = self._find(SIGNATURES_FILE, 0, end=behind) or b""
+        return raw if len(raw) <= MAX_SIGNATURES else b""
+
+    def _find(self, name: str, start: int, *, end: int | None = None) -> bytes | None:
         """The content of the first member of this name that begins behind an offset."""
+        end = self._size if end is None else min(end, self._size)
         pattern = name.encode().ljust(100, b"\0")
-        for offset in range(start, min(start + _SEARCHED, self._size), CHUNK_SIZE):
+        for offset in range(start, min(start + _SEARCHED, end), CHUNK_SIZE):
             window = read_at(self._fd, CHUNK_SIZE + members.BLOCK, offset)
             at = window.find(pattern)
-            while at >= 0:
+            while 0 <= at < end - offset:
                 if (offset + at) % members.BLOCK == 0:
                     return self._content(window[at : at + members.BLOCK], offset + at)
                 at = window.find(pattern, at + 1)

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from airgap.bundle.catalog import Catalog
 from airgap.bundle.check import check_bundle
+from airgap.bundle.check_set import set_signatures
 from airgap.bundle.discovery import read_placement
 from airgap.bundle.finding import CheckReport
 from airgap.bundle.layout import Layout, plan_layout
-from airgap.bundle.lost import lost_share
+from airgap.bundle.lost import lost_share, original_layout
 from airgap.bundle.par2 import ParitySet, find_parity
 from airgap.bundle.placement import Extent, Placement
 from airgap.bundle.reader import BundleReader, numbers_text
 from airgap.bundle.rebuild import Copy, Rebuilder
+from airgap.bundle.signed import first_signatures
 from airgap.bundle.survey import Survey, survey_file
 from airgap.bundle.volume_names import volume_path
 from airgap.content.atomic import move_file
@@ -38,7 +40,7 @@ from airgap.run import Run
 from airgap.transfer.parity_repair import folders_of, rebuild_by_parity, workshop
 from airgap.wording import count_text
 
-_OF_THE_SET = frozenset({"missing-volume", "other-bundle"})
+_OF_THE_SET = frozenset({"missing-volume", "other-bundle", "signature"})
 """Findings that say nothing against the file that they name."""
 _OTHER_NAMES = (".rebuilt", *(f".rebuilt{number}" for number in range(2, 10)))
 
@@ -233,10 +235,17 @@ class _Repair:
         if sound is None or sound.catalog is None or self.copies is None:
             return
         copies = self.copies(sound.catalog, sound.documents)
+        signatures = _signatures(surveys, copies)
         rebuilder = Rebuilder(copies, run=self.run)
         for number in sorted(damaged | set(report.missing_volumes)):
-            layout = _own_layout(number, surveys) or _layout_of_copy(number, sound, copies)
-            layout = layout or _layout_by_others(number, surveys)
+            layout = _own_layout(number, surveys, signatures)
+            if layout is None and number in surveys and surveys[number].layout is not None:
+                self.run.warn(
+                    "repair", f"volume {number}: its signatures are damaged; name a copy with them"
+                )
+                continue
+            layout = layout or _layout_of_copy(number, sound, copies)
+            layout = layout or _layout_by_others(number, surveys, signatures)
             if layout is None:
                 self.run.warn(
                     "repair", f"volume {number}: what it held is not known any more; name a copy"
@@ -292,10 +301,24 @@ def _pieces(survey: Survey) -> dict[Extent, Digest]:
     return dict(zip(survey.layout.pieces, survey.seal.pieces, strict=False))
 
 
-def _own_layout(number: int, surveys: Mapping[int, Survey]) -> Layout | None:
+def _signatures(surveys: Mapping[int, Survey], copies: Sequence[Copy]) -> bytes:
+    """The signatures of the bundle: of a sound volume, else of a copy, else what is left of any."""
+    sound = [s for s in surveys.values() if s.error is None and s.is_sealed]
+    readers = [copy for copy in copies if isinstance(copy, BundleReader)]
+    own = {survey.catalog.id for survey in surveys.values() if survey.catalog}
+    return first_signatures(
+        [
+            set_signatures(sound),
+            *(reader.catalog.signatures for reader in readers if reader.id in own),
+            set_signatures(surveys.values()),
+        ]
+    )
+
+
+def _own_layout(number: int, surveys: Mapping[int, Survey], signatures: bytes) -> Layout | None:
     """Where everything lies in a volume, by what is left of it."""
     own = surveys.get(number)
-    return None if own is None else own.layout
+    return None if own is None else original_layout(own, signatures)
 
 
 def _layout_of_copy(number: int, sound: Survey, copies: Sequence[Copy]) -> Layout | None:
@@ -311,7 +334,9 @@ def _layout_of_copy(number: int, sound: Survey, copies: Sequence[Copy]) -> Layou
     return None
 
 
-def _layout_by_others(number: int, surveys: Mapping[int, Survey]) -> Layout | None:
+def _layout_by_others(
+    number: int, surveys: Mapping[int, Survey], signatures: bytes
+) -> Layout | None:
     """Where everything may lie in a volume, by what the volumes beside it say."""
     sound = next((s for s in surveys.values() if s.layout is not None), None)
     if sound is None or sound.catalog is None:
@@ -320,7 +345,8 @@ def _layout_by_others(number: int, surveys: Mapping[int, Survey]) -> Layout | No
         n: s.placement for n, s in surveys.items() if s.placement is not None and n != number
     }
     share = lost_share(number, sound.catalog, known)
-    return None if share is None else plan_layout(sound.catalog, sound.documents, share)
+    catalog = replace(sound.catalog, signatures=signatures)
+    return None if share is None else plan_layout(catalog, sound.documents, share)
 
 
 def describe_failure(report: CheckReport) -> AirgapError | None:

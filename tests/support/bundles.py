@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import tarfile
@@ -26,6 +27,9 @@ from airgap.oci.manifest import Document, parse_manifest
 from airgap.oci.reference import Reference
 from tests.support import builders
 from tests.support.builders import Content
+
+SIGNATURES = b'{"formatVersion":1,"signatures":[{"key":"sha256:00","signature":"AAAA"}]}'
+"""A document of signatures as far as a bundle looks at it."""
 
 
 @dataclass(frozen=True)
@@ -259,3 +263,9 @@ def reheader(block: bytes, changes: dict[int, bytes]) -> bytes:
     changed[148:156] = b" " * 8
     changed[148:156] = b"%06o\0 " % sum(changed[:512])
     return bytes(changed)
+
+
+def signed(made: MadeBundle, signatures: bytes = SIGNATURES) -> MadeBundle:
+    """The same bundle with signatures in its front."""
+    catalog = dataclasses.replace(made.catalog, signatures=signatures)
+    return MadeBundle(plan_layout(catalog, made.documents), made.documents, made.contents)

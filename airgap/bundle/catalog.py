@@ -24,6 +24,7 @@ from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.document import canonical_bytes, check_values, parse_object
 from airgap.oci.reference import Reference, is_registry, is_repository, is_tag
+from airgap.record.format_version import check_version
 
 FORMAT_VERSION = 1
 MEDIA_TYPE = "application/vnd.airgap.catalog.v1+json"
@@ -151,7 +152,7 @@ class Catalog:
         check_size(raw)
         try:
             value = parse_object(raw, what="the catalog")
-            check_version(value, what="catalog", known=(FEATURE,))
+            check_version(value, what="catalog", known=(FEATURE,), newest=FORMAT_VERSION)
             catalog = cls(
                 _each(value, "images", _image),
                 _each(value, "referrers", _referrer),
@@ -206,35 +207,6 @@ def check_size(raw: bytes) -> None:
         check_values(raw, what="the catalog")
     except InvalidContentError as error:
         raise BundleFormatError(error.message) from error
-
-
-def check_version(value: Mapping[str, Any], *, what: str, known: tuple[str, ...] = ()) -> None:
-    """Refuse a document that only a newer airgap understands.
-
-    Args:
-        value: The document.
-        what: What it is called.
-        known: The features that it may require.
-
-    Raises:
-        BundleFormatError: The version is newer, or a feature is required that is unknown.
-    """
-    version, requires = value.get("formatVersion"), value.get("requires", [])
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise BundleFormatError(f"the {what} has no format version")
-    hint = "read it with the version of airgap that made it, or a newer one"
-    if version > FORMAT_VERSION:
-        raise BundleFormatError(
-            f"the {what} is of format version {version}; this airgap reads up to {FORMAT_VERSION}",
-            hint=hint,
-        )
-    named = requires if isinstance(requires, list) else [requires]
-    named = [name for name in named if name not in known]
-    if named:
-        names = ", ".join(repr(name)[:60] for name in named[:5])
-        raise BundleFormatError(
-            f"the {what} requires what this airgap does not know: {names}", hint=hint
-        )
 
 
 def _to_json(

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airgap.bundle.catalog import FORMAT_VERSION, check_version
+from airgap.bundle.catalog import FORMAT_VERSION
 from airgap.bundle.placement import MAX_VOLUMES
 from airgap.errors import BundleFormatError, InvalidContentError
 from airgap.oci.digest import Digest
 from airgap.oci.document import canonical_bytes, parse_object
+from airgap.record.format_version import check_version
 
 MEDIA_TYPE = "application/vnd.airgap.envelope.v1+json"
 SUFFIX = ".airgap.json"

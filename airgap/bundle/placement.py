@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airgap.bundle.catalog import FORMAT_VERSION, check_version
+from airgap.bundle.catalog import FORMAT_VERSION
 from airgap.errors import BundleFormatError, InvalidContentError, SizeMismatchError
 from airgap.oci.digest import Digest
 from airgap.oci.document import canonical_bytes, parse_object
 from airgap.oci.layout import blob_path
+from airgap.record.format_version import check_version
 
 MEDIA_TYPE = "application/vnd.airgap.placement.v1+json"
 SEAL_MEDIA_TYPE = "application/vnd.airgap.seal.v1+json"

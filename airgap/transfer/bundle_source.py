@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol, Self
 
+from airgap.bundle.bases import Base
 from airgap.bundle.catalog import Catalog, Omission
 from airgap.bundle.closure import successors
 from airgap.bundle.discovery import discover
@@ -24,9 +25,11 @@ from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.layout import INDEX_FILE, LAYOUT_FILE
 from airgap.oci.manifest import Document
+from airgap.oci.mediatype import OCTET_STREAM
 from airgap.oci.reference import Reference
 from airgap.run import Run
 from airgap.transfer.destination import glob_expression
+from airgap.transfer.known import Claim, Witness
 from airgap.transfer.layout_source import LayoutFolder
 from airgap.transfer.resolution import FoundReferrer
 
@@ -127,6 +130,18 @@ class Holdings:
             for name, loads in found.items()
             if len(loads) == 1 and (load := next(iter(loads))) is not None
         }
+
+    def held(self) -> tuple[Witness, ...]:
+        """What they left to the receiver and none of them has, by who says that it is there."""
+        claims: dict[Base, dict[Digest, Claim]] = {}
+        for catalog in (holding.catalog for holding in self._all):
+            for blob in catalog.held:
+                if self.holder(Descriptor(OCTET_STREAM, blob.digest, blob.size)) is None:
+                    found = claims.setdefault(catalog.bases[blob.base], {})
+                    known = found.get(blob.digest, Claim(blob.size))
+                    names = tuple(sorted({*known.repositories, blob.repository}))
+                    found[blob.digest] = Claim(known.size, names)
+        return tuple(Witness(base, found.get, is_carried=True) for base, found in claims.items())
 
     def find(self, name: str, locator: str) -> Document:
         """Get the manifest of a tag or digest of `registry/repository`.
@@ -229,6 +244,7 @@ class BundleSources:
         scope: Ends the waits of this transfer; cancelled when the transfer fails.
         left_out: What they left out on purpose themselves.
         loads: What they say that engines without indexes get.
+        held: What they left to the receiver themselves.
     """
 
     def __init__(self, holdings: Holdings, *, jobs: int, run: Run) -> None:
@@ -237,6 +253,7 @@ class BundleSources:
         self.scope = run.scoped()
         self.left_out: Mapping[Digest, Omission] = holdings.left_out
         self.loads: Mapping[Reference, Digest] = holdings.loads()
+        self.held: tuple[Witness, ...] = holdings.held()
 
     def open(self, name: str) -> BundleRepository:
         """Open `registry/repository`."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from airgap.bundle.volumes import VolumePlan
 from airgap.oci.digest import Digest
+from airgap.transfer.left import Left
 from airgap.transfer.outcome import ExportPlan, Failure
 from airgap.transfer.plan import ExportSelection
 
@@ -48,6 +50,7 @@ def describe_plan(
         volumes.sizes,
         volumes.cuts,
         parity_bytes,
+        **_left(selection),
     )
 
 
@@ -62,7 +65,19 @@ def with_selection(plan: ExportPlan, selection: ExportSelection, volumes: Volume
         cuts=volumes.cuts,
         omitted=selection.catalog.omitted,
         failed=_failures(selection),
+        **_left(selection),
     )
+
+
+def _left(selection: ExportSelection) -> dict[str, Any]:
+    catalog = selection.catalog
+    held = {blob.digest: blob for blob in catalog.held}
+    return {
+        "bases": catalog.bases,
+        "left_blobs": len(held),
+        "left_bytes": sum(blob.size for blob in catalog.held),
+        "left_by": Left(catalog.bases, held, ()).shares(held),
+    }
 
 
 def _failures(selection: ExportSelection) -> tuple[Failure, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from airgap.bundle.bases import Base, BaseKind
 from airgap.bundle.catalog import Omission
 from airgap.bundle.summary import ImageKind
 from airgap.errors import AirgapError
@@ -33,6 +34,25 @@ def may_go_on(error: AirgapError) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftShare:
+    """What is left to the receiver because one base says that it is there.
+
+    Attributes:
+        base: The number of the base, from 0: of the plan's `bases`.
+        kind: What the base is.
+        id: Its digest.
+        blobs: How many blobs are left to the receiver on its word.
+        size: Their bytes.
+    """
+
+    base: int
+    kind: BaseKind
+    id: Digest
+    blobs: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedImage:
     """An image that will travel.
 
@@ -42,6 +62,9 @@ class PlannedImage:
         kind: Whether an engine can run it, chooses from it by platform, or neither.
         platforms: Those that travel, as far as they are known without reading a config.
         size: The bytes of its manifests and blobs, shared ones included.
+        left_blobs: How many of its blobs are left to the receiver, which has them.
+        left_bytes: Their bytes.
+        left_by: The same by what says that the receiver has them.
     """
 
     reference: Reference
@@ -49,6 +72,9 @@ class PlannedImage:
     kind: ImageKind
     platforms: tuple[Platform, ...]
     size: int
+    left_blobs: int = 0
+    left_bytes: int = 0
+    left_by: tuple[LeftShare, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +96,10 @@ class ExportPlan:
         volumes: How many bytes each file has.
         cuts: How many blobs lie in several volumes.
         parity_bytes: About how much the parity takes that is written beside it.
+        bases: What says what the receiver has.
+        left_blobs: How many blobs are left to the receiver, which has them.
+        left_bytes: Their bytes.
+        left_by: The same by what says that the receiver has them.
     """
 
     images: tuple[PlannedImage, ...]
@@ -86,6 +116,10 @@ class ExportPlan:
     volumes: tuple[int, ...] = ()
     cuts: int = 0
     parity_bytes: int = 0
+    bases: tuple[Base, ...] = ()
+    left_blobs: int = 0
+    left_bytes: int = 0
+    left_by: tuple[LeftShare, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ from airgap.oci.manifest import Document, Index, Manifest
 from airgap.oci.platform import Platform
 from airgap.oci.reference import Reference
 from airgap.transfer.image_closure import ImageClosure, walk_image
+from airgap.transfer.known import Doubt, Known
+from airgap.transfer.left import Left, leave_known
 from airgap.transfer.outcome import PlannedImage
 from airgap.transfer.platforms import covers
 from airgap.transfer.resolution import Resolution, Selection
@@ -57,6 +59,7 @@ class ExportSelection:
         fetches: Its other blobs, in the catalog's order.
         images: What each image takes along.
         failed: References that cannot travel, and why.
+        doubts: Blobs that travel although somebody says that the receiver has them.
     """
 
     catalog: Catalog
@@ -64,6 +67,7 @@ class ExportSelection:
     fetches: tuple[Fetch, ...]
     images: tuple[PlannedImage, ...]
     failed: tuple[tuple[Reference, AirgapError], ...]
+    doubts: tuple[Doubt, ...] = ()
 
 
 def select_export(
@@ -71,6 +75,7 @@ def select_export(
     selection: Selection,
     *,
     lost: Mapping[Digest, AirgapError] | None = None,
+    known: Known | None = None,
 ) -> ExportSelection:
     """Decide what a bundle holds.
 
@@ -79,6 +84,7 @@ def select_export(
         selection: What is wanted.
         lost: Blobs that cannot be had, and why: images that need one do not travel, or travel
             without it where the source lacks it and that is allowed.
+        known: What the receiver has: that is left to it instead of being fetched.
     """
     failed = list(resolution.failed)
     closures: dict[Reference, ImageClosure] = {}
@@ -97,7 +103,8 @@ def select_export(
             closures[reference] = closure
             for blob in closure.blobs.values():
                 sizes.setdefault(blob.digest, blob.size)
-    return _merge(resolution, selection, closures, failed)
+    known = (known or Known()).including(resolution.held)
+    return _merge(resolution, selection, closures, failed, known)
 
 
 def _platform_error(
@@ -154,6 +161,7 @@ def _merge(
     selection: Selection,
     closures: Mapping[Reference, ImageClosure],
     failed: list[tuple[Reference, AirgapError]],
+    known: Known,
 ) -> ExportSelection:
     documents: dict[Digest, Document] = {}
     blobs: dict[Digest, Descriptor] = {}
@@ -163,16 +171,19 @@ def _merge(
         documents |= closure.documents
         for digest, blob in closure.blobs.items():
             blobs.setdefault(digest, blob)
-            known = places.setdefault(digest, [])
-            if reference.name not in known:
-                known.append(reference.name)
+            repositories = places.setdefault(digest, [])
+            if reference.name not in repositories:
+                repositories.append(reference.name)
         for document in closure.documents.values():
             if isinstance(document, Manifest) and document.config is not None:
                 configs.add(document.config.digest)
     # A manifest may stand among another's layers: its bytes are here already, once.
     for digest in documents.keys() & blobs.keys():
         del blobs[digest]
-    ordered = sorted(configs & blobs.keys()) + [d for d in blobs if d not in configs]
+    left = leave_known(blobs, places, known)
+    travelling = blobs.keys() - left.held.keys()
+    ordered = sorted(configs & travelling)
+    ordered += [d for d in blobs if d in travelling and d not in configs]
     named = _named(resolution, closures)
     images = [
         CatalogImage(name, digest, _load(digest, closure, selection, resolution.loads.get(name)))
@@ -184,13 +195,16 @@ def _merge(
         manifests=(document.descriptor for document in documents.values()),
         blobs=((digest, blobs[digest].size) for digest in ordered),
         omitted=_omissions(closures, documents.keys() | blobs.keys()),
+        bases=left.bases,
+        held=left.held.values(),
     )
     return ExportSelection(
         catalog,
         documents,
         tuple(Fetch(blobs[digest], tuple(places[digest])) for digest in ordered),
-        tuple(_planned(i, named[i.reference][1]) for i in catalog.images),
+        tuple(_planned(i, named[i.reference][1], left) for i in catalog.images),
         tuple(failed),
+        left.doubts,
     )
 
 
@@ -215,12 +229,19 @@ def _named(
     return named
 
 
-def _planned(image: CatalogImage, closure: ImageClosure) -> PlannedImage:
+def _planned(image: CatalogImage, closure: ImageClosure, left: Left) -> PlannedImage:
     size = sum(d.descriptor.size for d in closure.documents.values())
     size += sum(blob.size for blob in closure.blobs.values())
-    kind = image_kind(closure.documents[image.digest])
+    shares = left.shares(closure.blobs)
     return PlannedImage(
-        image.reference, image.digest, kind, tuple(dict.fromkeys(closure.platforms)), size
+        image.reference,
+        image.digest,
+        image_kind(closure.documents[image.digest]),
+        tuple(dict.fromkeys(closure.platforms)),
+        size,
+        sum(share.blobs for share in shares),
+        sum(share.size for share in shares),
+        shares,
     )
 
 

@@ -12,6 +12,7 @@ from airgap.oci.digest import Digest
 from airgap.oci.manifest import Document
 from airgap.oci.platform import Platform
 from airgap.oci.reference import Reference
+from airgap.transfer.known import Witness
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class Resolution:
         contents: Blobs that had to be read to decide; they need not be fetched again.
         left_out: What the sources left out on purpose themselves, and why.
         loads: What the sources say that engines without indexes get.
+        held: What the sources themselves left to the receiver.
     """
 
     roots: tuple[tuple[Reference, Digest], ...]
@@ -70,3 +72,4 @@ class Resolution:
     contents: Mapping[Digest, bytes]
     left_out: Mapping[Digest, Omission] = field(default_factory=dict[Digest, Omission])
     loads: Mapping[Reference, Digest] = field(default_factory=dict[Reference, Digest])
+    held: tuple[Witness, ...] = ()

@@ -92,6 +92,7 @@ class Resolver:
             self._contents,
             self._sources.left_out,
             self._sources.loads,
+            self._sources.held,
         )
 
     def _root_task(self, reference: Reference) -> Task:

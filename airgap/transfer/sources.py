@@ -18,6 +18,7 @@ from airgap.registry.client import Client
 from airgap.registry.foreign import open_foreign
 from airgap.registry.repository import Repository
 from airgap.run import Run
+from airgap.transfer.known import Witness
 from airgap.transfer.referrers import ReferrerFinder
 from airgap.transfer.resolution import FoundReferrer
 
@@ -64,6 +65,11 @@ class Sources(Protocol):
         """What engines without indexes get of an image, where a source says so."""
         ...
 
+    @property
+    def held(self) -> tuple[Witness, ...]:
+        """What the sources left to the receiver themselves and none of them has."""
+        ...
+
     def open(self, name: str) -> SourceRepository:
         """Open `registry/repository`."""
         ...
@@ -101,12 +107,14 @@ class RegistrySources:
         scope: Ends the waits of this transfer's requests; cancelled when the transfer fails.
         left_out: Nothing: a registry does not say what it lacks.
         loads: Nothing: a registry leaves that to who exports.
+        held: Nothing: a registry leaves nothing to anybody.
     """
 
     def __init__(self, client: Client, *, registries: int, jobs: int, run: Run) -> None:
         self.scope = run.scoped()
         self.left_out: Mapping[Digest, Omission] = {}
         self.loads: Mapping[Reference, Digest] = {}
+        self.held: tuple[Witness, ...] = ()
         self._client = client.within(self.scope)
         self._finder = ReferrerFinder(self.open)
         self._lock = threading.Lock()

@@ -1,0 +1,147 @@
+"""What the receiver is known to hold, and who says so. Pure.
+
+The same witnesses give the same answers, in whatever order they were given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from airgap.bundle.bases import Base
+from airgap.oci.descriptor import Descriptor
+from airgap.oci.digest import Digest
+
+
+class Told(Protocol):
+    """What is said of a blob that is held."""
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        ...
+
+    @property
+    def repositories(self) -> tuple[str, ...]:
+        """Which repositories hold it, as the base names them; empty where that is not known."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What is said of a blob that is held, as a plain value."""
+
+    size: int
+    repositories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """Something that says what the receiver holds.
+
+    Attributes:
+        base: What it is, as it stands in a catalog.
+        find: Gives what it says of a blob; None where it says nothing.
+        is_carried: Whether it comes from a bundle that is exported from, and is only named where
+            something is left to the receiver on its word.
+    """
+
+    base: Base
+    find: Callable[[Digest], Told | None]
+    is_carried: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """A blob that the receiver has.
+
+    Attributes:
+        base: Who says so.
+        repository: Where it is, as the base names repositories.
+    """
+
+    base: Base
+    repository: str
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A blob that somebody says is held, with another size than the image says it has.
+
+    Attributes:
+        blob: The blob, as the image names it.
+        base: Who says so.
+        told: The size that the base says.
+    """
+
+    blob: Descriptor
+    base: Base
+    told: int
+
+
+class Known:
+    """What all witnesses together say.
+
+    Args:
+        witnesses: In any order; those of one base count together.
+        travels: What travels whatever is known of it; None for nothing.
+    """
+
+    def __init__(
+        self, witnesses: Iterable[Witness] = (), *, travels: Callable[[Digest], bool] | None = None
+    ) -> None:
+        self._witnesses = tuple(sorted(witnesses, key=lambda witness: witness.base))
+        self._travels = travels
+        self.given = frozenset(w.base for w in self._witnesses if not w.is_carried)
+        """What a catalog names even where nothing is left to the receiver on its word."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody says anything."""
+        return not self._witnesses
+
+    def including(self, more: Sequence[Witness]) -> Known:
+        """What is known with some more witnesses."""
+        return Known((*self._witnesses, *more), travels=self._travels) if more else self
+
+    def find(self, blob: Descriptor, names: Sequence[str]) -> Belief | Doubt | None:
+        """Whether the receiver has a blob.
+
+        Of all that say so, one counts that has it in a repository of an image that needs it, or
+        else in one whose name ends like that: there an import need not mount it from elsewhere.
+
+        Args:
+            blob: What it is.
+            names: The repositories of the images that need it, as `registry/path`.
+        """
+        if self._travels is not None and self._travels(blob.digest):
+            return None
+        best: tuple[int, Belief] | None = None
+        doubt: Doubt | None = None
+        for witness in self._witnesses:
+            told = witness.find(blob.digest)
+            if told is None:
+                continue
+            if told.size != blob.size:
+                doubt = doubt or Doubt(blob, witness.base, told.size)
+                continue
+            rank, repository = _choose(witness.base, told.repositories, names)
+            if best is None or rank < best[0]:
+                best = rank, Belief(witness.base, repository)
+            if rank == 0:
+                break
+        return best[1] if best else doubt
+
+
+def _choose(base: Base, repositories: Sequence[str], names: Sequence[str]) -> tuple[int, str]:
+    """The best repository of those that hold a blob, and how good it is; 0 is best."""
+    wanted = names if base.names_sources else [name.partition("/")[2] for name in names]
+    if not repositories:
+        return 3, min(wanted)
+    same = [name for name in wanted if name in repositories]
+    if same:
+        return 0, min(same)
+    endings = tuple(f"/{name}" for name in wanted)
+    alike = [name for name in repositories if name.endswith(endings)]
+    return (1, min(alike)) if alike else (2, min(repositories))

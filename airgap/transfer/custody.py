@@ -8,7 +8,7 @@ is how they differ from a line that somebody changed. Only the last line is read
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -37,8 +37,10 @@ from airgap.record.log import (
     LogPosition,
 )
 from airgap.run import Run
+from airgap.transfer.rollback import EVENT, ImportHistory
 
 _BLOCK = 64 * 1024
+_IMPORT = f'"event":"{EVENT}"'.encode()
 _CHECKED = 1000
 """How many lines are read between two looks at whether the run was cancelled."""
 Clock = Callable[[], datetime]
@@ -187,6 +189,32 @@ class CustodyLog:
             chain.take(line)
         chain.finish()
         return LogCheck(chain, torn)
+
+    def history(self, names: Collection[str], *, is_strict: bool = False) -> ImportHistory:
+        """What the log knows of images that were imported under some names.
+
+        Args:
+            names: Their full names on the destination.
+            is_strict: Whether the whole chain is checked, too, and must be right.
+
+        Raises:
+            StorageError: It cannot be read.
+            IntegrityError: A line is no entry, or the chain is not right.
+            BundleFormatError: A newer version of airgap wrote it.
+        """
+        history, chain = ImportHistory(names), ChainCheck()
+        for line in self.lines():
+            if not line.endswith(b"\n"):
+                break
+            if is_strict:
+                entry = chain.take(line)
+            else:
+                entry = LogEntry.parse(line) if _IMPORT in line else None
+            if chain.flaws:
+                raise self._no_log(chain.flaws[0].message)
+            if entry is not None:
+                history.take(entry)
+        return history
 
     @contextmanager
     def _opened(self) -> Iterator[int]:

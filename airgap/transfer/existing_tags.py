@@ -13,6 +13,7 @@ from airgap.transfer.destination import Target
 from airgap.transfer.publication import Publication
 from airgap.transfer.push_manifests import Sparse, set_tags
 from airgap.transfer.receiver import ReceivingRepository
+from airgap.transfer.rollback import Rollback, RollbackGuard, TagMove, rollback_error
 from airgap.transfer.standing import Standing
 
 OnExistingTag = Literal["overwrite", "skip", "error"]
@@ -29,6 +30,10 @@ class ExistingTags:
         standing: Takes the targets whose tags may not be set.
         on_existing_tag: What to do with a tag that names another digest.
         sparse: What may stand for an index whose left-out platforms are missing.
+        rollback: Says which tags go back; None where nobody asks.
+
+    Attributes:
+        rollbacks: After `check`: the targets whose tags go back.
     """
 
     def __init__(
@@ -39,12 +44,15 @@ class ExistingTags:
         *,
         on_existing_tag: OnExistingTag,
         sparse: Sparse,
+        rollback: RollbackGuard | None = None,
     ) -> None:
         self._registry = registry
         self._repositories = repositories
         self._standing = standing
         self._on_existing_tag = on_existing_tag
         self._sparse = sparse
+        self._rollback = rollback
+        self.rollbacks: dict[Target, Rollback] = {}
         self._lock = threading.Lock()
         self._found: dict[tuple[str, str], Digest] = {}
         self._kept: dict[str, set[str]] = {}
@@ -81,6 +89,8 @@ class ExistingTags:
             raise _all_conflicts(errors)
         for target, error in errors.items():
             self._standing.fail(target, error)
+        if self._rollback is not None:
+            self._check_rollbacks(plan, self._rollback)
 
     def current(self, repository: str, tag: str | None) -> Digest | None:
         """What a tag named before; None where it named nothing."""
@@ -93,6 +103,26 @@ class ExistingTags:
     def kept(self, repository: str) -> Collection[str]:
         """The tags of a repository that stay as they are."""
         return self._kept.get(repository, set())
+
+    def _check_rollbacks(
+        self, plan: Iterable[tuple[Target, str, tuple[Digest, ...]]], guard: RollbackGuard
+    ) -> None:
+        moves: dict[Target, TagMove] = {}
+        for target, tag, digests in plan:
+            current = self._found.get((target.repository, tag))
+            is_kept = tag in self.kept(target.repository) or target in self._standing.failed
+            if tag == target.tag and current is not None and current not in digests and not is_kept:
+                name = f"{self._registry}/{target.repository}:{tag}"
+                moves[target] = TagMove(name, current, digests)
+        found = guard.find(moves.values())
+        backwards = {t: found[move.name] for t, move in moves.items() if move.name in found}
+        if not guard.refuses:
+            self.rollbacks = backwards
+        elif backwards and not self._standing.keeps_going:
+            raise rollback_error(backwards.values())
+        else:
+            for target, rollback in backwards.items():
+                self._standing.fail(target, rollback_error([rollback]))
 
     def _look_task(
         self, repository: str, tag: str, targets: Sequence[Target]

@@ -27,6 +27,7 @@ from airgap.transfer.publication import plan_publications
 from airgap.transfer.publisher import Publisher, PublishSettings
 from airgap.transfer.push_manifests import Sparse
 from airgap.transfer.receiver import RegistryReceiver
+from airgap.transfer.rollback import RollbackGuard
 from airgap.transfer.standing import PHASE
 
 
@@ -45,6 +46,7 @@ class ImportOptions:
         jobs: How many requests the registry gets at a time.
         keep_going: Whether an image that fails leaves the others alone.
         dry_run: Whether only to find out what would be sent.
+        rollback: Says which tags would go back to an older image, and whether they may.
     """
 
     keep_host: bool = False
@@ -56,6 +58,7 @@ class ImportOptions:
     jobs: int = 4
     keep_going: bool = False
     dry_run: bool = False
+    rollback: RollbackGuard | None = None
 
 
 def import_bundle(
@@ -166,6 +169,7 @@ def plan_import(
         options.jobs,
         options.keep_going,
         options.dry_run,
+        options.rollback,
     )
     publications = plan_publications(targets, catalog, documents)
     return Publisher(RegistryReceiver(client, to.registry), publications, settings, run=run)

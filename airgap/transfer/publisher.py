@@ -23,6 +23,7 @@ from airgap.transfer.push_blobs import Attempt, BlobPusher, Tally, sending_order
 from airgap.transfer.push_manifests import ManifestPusher, Sparse, tag_digests
 from airgap.transfer.receiver import Receiver, ReceivingRepository
 from airgap.transfer.rehearsal import RehearsedRepository
+from airgap.transfer.rollback import RollbackGuard
 from airgap.transfer.standing import PHASE, Standing
 from airgap.transfer.workers import Task, Workers
 
@@ -36,6 +37,7 @@ class PublishSettings:
     jobs: int
     keep_going: bool
     is_dry: bool
+    rollback: RollbackGuard | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class Publisher:
             self._standing,
             on_existing_tag=settings.on_existing_tag,
             sparse=settings.sparse,
+            rollback=settings.rollback,
         )
         self._named: dict[Target, Digest] = {}
         self._present: set[Target] = set()
@@ -119,6 +122,8 @@ class Publisher:
             ConflictError: A tag names another digest, and that is not to be changed.
         """
         self._tags.check(self._publications, self._parallel)
+        for rollback in self._tags.rollbacks.values():
+            self._run.warn("rollback", rollback.text)
 
     def push_blobs(
         self, source: BlobSource | None, *, held: Callable[[Descriptor], bool] | None = None
@@ -213,7 +218,7 @@ class Publisher:
                 for target, error in self._standing.failed.items()
             ),
             tuple(o for o in catalog.omitted if not sent.isdisjoint(o.parents)),
-            tuple(self._notes),
+            (*(rollback.text for rollback in self._tags.rollbacks.values()), *self._notes),
             seconds,
         )
 

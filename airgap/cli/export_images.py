@@ -13,6 +13,7 @@ import click
 from airgap.bundle.media_sizes import parse_volume_size
 from airgap.bundle.parity import ParityRequest
 from airgap.cli.encryption_options import encrypt_options, encryption
+from airgap.cli.image_policy_options import image_policy_options, required_keys
 from airgap.cli.invocation import Invocation
 from airgap.cli.media_prompt import MediaPrompt, check_next_command, media_options
 from airgap.cli.options import (
@@ -56,6 +57,7 @@ class ExportFlags(NetworkFlags):
     platform: tuple[str, ...]
     load_platform: str | None
     referrers: bool
+    require_signature: tuple[Path, ...]
     allow_missing_at_source: bool
     non_distributable: bool
     jobs: str | None
@@ -123,6 +125,7 @@ class ExportFlags(NetworkFlags):
     default=True,
     help="Take signatures, SBOMs and all else that refers to an image (default), or do not.",
 )
+@image_policy_options
 @click.option(
     "--allow-missing-at-source",
     is_flag=True,
@@ -236,6 +239,7 @@ def _options(flags: ExportFlags, jobs: int) -> ExportOptions:
     return ExportOptions(
         platforms=tuple(Platform.parse(text) for text in flags["platform"]),
         referrers=flags["referrers"],
+        require_signature=required_keys(flags["require_signature"]),
         allow_missing_at_source=flags["allow_missing_at_source"],
         non_distributable=flags["non_distributable"],
         load_platform=Platform.parse(load) if load else None,

@@ -96,6 +96,10 @@ class EncryptedBundle:
         for _ in self.blobs():
             pass
 
+    def again(self) -> EncryptedBundle:
+        """The same files from the start, to be closed on its own."""
+        return EncryptedBundle(self._files, self._identities, run=self._run)
+
     def close(self) -> None:
         """End what decrypts, and close the files."""
         self._stack.close()

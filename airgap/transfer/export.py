@@ -28,6 +28,7 @@ from airgap.transfer.export_options import ExportOptions
 from airgap.transfer.export_report import describe_plan, with_selection
 from airgap.transfer.export_selection import select
 from airgap.transfer.fetch import PHASE, Fetcher
+from airgap.transfer.image_evidence import check_selection
 from airgap.transfer.outcome import ExportPlan, ExportResult, Protection
 from airgap.transfer.plan import ExportSelection, without_load_platform
 from airgap.transfer.protect import is_protected, protect_bundle
@@ -239,6 +240,8 @@ class _Export:
             self._resolution = resolver.resolve(self._references)
         lost = fetcher.lost if fetcher else {}
         selection = select(self._resolution, options, lost=lost)
+        if fetcher is None:
+            check_selection(selection, options, self._sources, run=self._run)
         if fetcher is None and options.load_platform is not None:
             self._warn_of_other_platforms(selection, options.load_platform)
         return selection

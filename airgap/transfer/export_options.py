@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from airgap.oci.platform import Platform
 from airgap.transfer.encrypted import Encryption
+from airgap.transfer.image_policy import RequiredKey
 from airgap.transfer.protect import ProtectOptions
 from airgap.transfer.resolution import Selection
 
@@ -26,6 +27,7 @@ class ExportOptions:
         volume_size: The most bytes of a file; None means that all goes into one.
         protect: What is written beside the bundle.
         encrypt: Who alone can read it; None for everybody.
+        require_signature: Whose signatures every image must have before anything travels.
     """
 
     platforms: tuple[Platform, ...] = ()
@@ -39,6 +41,7 @@ class ExportOptions:
     volume_size: int | None = None
     protect: ProtectOptions = field(default_factory=ProtectOptions)
     encrypt: Encryption | None = None
+    require_signature: tuple[RequiredKey, ...] = ()
 
     @property
     def selection(self) -> Selection:

@@ -34,6 +34,7 @@ from airgap.transfer.bundle_source import Holdings
 from airgap.transfer.export import ExportOptions, open_sources
 from airgap.transfer.export_selection import select
 from airgap.transfer.fetch import PHASE, Fetcher
+from airgap.transfer.image_evidence import check_selection
 from airgap.transfer.outcome import Failure, Protection
 from airgap.transfer.presence import find_lost
 from airgap.transfer.protect import protect_bundle
@@ -183,7 +184,9 @@ class Spread:
 
     def _asked(self) -> tuple[object, ...]:
         """What else than its images makes this another request."""
-        return self._options.selection, self._options.volume_size
+        options = self._options
+        keys = (str(required.key.id) for required in options.require_signature)
+        return options.selection, options.volume_size, *keys
 
     def _make_plan(self, request: Digest) -> None:
         options = self._options
@@ -200,6 +203,7 @@ class Spread:
             # later, the catalog of the first medium could not be changed any more
             lost = find_lost(sources, selection.fetches, run=self._run)
             selection = select(resolution, options, lost=lost)
+        check_selection(selection, options, sources, run=self._run)
         assert options.volume_size is not None, "it was looked at"
         failed = tuple((str(name), error.message) for name, error in selection.failed)
         self._plan = plan_files(selection, volume_size=options.volume_size)

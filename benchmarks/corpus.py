@@ -92,6 +92,19 @@ def large(megabytes: int) -> list[Image]:
     return images
 
 
+def refreshed(images: list[Image]) -> list[Image]:
+    """The same images a release later: the application is new, and so is the end of one base."""
+
+    def anew(layer: Layer) -> Layer:
+        is_new = "/app" in layer.name or layer.name == "base0/2"
+        return Layer(f"{layer.name}/next", layer.size) if is_new else layer
+
+    return [
+        Image(image.repository, f"next-{image.tag}", tuple(anew(layer) for layer in image.layers))
+        for image in images
+    ]
+
+
 def tiny(count: int, seed: int) -> list[Image]:
     """The tiny images, spread over 40 repositories."""
     draw = Random(f"{seed} tiny")

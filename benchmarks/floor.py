@@ -1,11 +1,11 @@
 """The floor: the least work that moves the same bytes, with nothing of a product in it.
 
-    python -m benchmarks.floor export HOST:PORT LIST FILE PLAN THREADS
+    python -m benchmarks.floor export HOST:PORT LIST FILE PLAN THREADS [KNOWN]
     python -m benchmarks.floor import HOST:PORT PLAN FILE THREADS
 
 Export resolves every image of LIST (`repository:tag` lines) with THREADS connections, lays the
 blobs out largest first, fetches them in parallel (receive, sha256, write at the planned offset),
-and syncs at the end. Import sends each blob once, to one repository, with one POST and one PUT,
+and syncs at the end; what KNOWN, another plan, names is left out. Import sends each blob once, to one repository, with one POST and one PUT,
 hashing what it reads. What a product must do besides is not in here on purpose: manifests are
 neither written nor sent, nothing is mounted, nothing can be continued, and no answer is checked
 beyond its status, size and digest.
@@ -158,10 +158,12 @@ def push(host: str, rows: list[Row], file: str, threads: int) -> None:
 def main(verb: str, host: str, *rest: str) -> None:
     """Run one of the two."""
     if verb == "export":
-        names, file, out, threads = rest
+        names, file, out, threads, *known = rest
         images = Path(names).read_text().split()
-        rows = plan(host, images, int(threads))
-        pull(host, rows, file, int(threads))
+        left_out = {row[0] for name in known for row in json.loads(Path(name).read_text())}
+        rows = [row for row in plan(host, images, int(threads)) if row[0] not in left_out]
+        if rows:
+            pull(host, rows, file, int(threads))
         Path(out).write_text(json.dumps(rows))
     else:
         saved, file, threads = rest

@@ -25,6 +25,11 @@ def load(program: Command, bundle: Path, host: str, jobs: int) -> Command:
     return [*program, "import", "bundle", str(bundle), "--to", host, "--jobs", str(jobs)]
 
 
+def inventory(program: Command, place: str, out: Path, jobs: int) -> Command:
+    """Write down what a registry holds."""
+    return [*program, "export", "inventory", "--from", place, "-o", str(out), "--jobs", str(jobs)]
+
+
 def floor_export(host: str, names: Path, out: Path, plan: Path, jobs: int) -> Command:
     """The floor of an export: its list holds names without the registry."""
     fixed = [sys.executable, "-m", "benchmarks.floor", "export", host]

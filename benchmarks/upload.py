@@ -25,6 +25,13 @@ class Uploader:
         status, headers = self._ask("HEAD", path, headers={"Accept": ACCEPT})
         return headers.get("Docker-Content-Digest", "") if status == 200 else None
 
+    def manifest_size(self, repository: str, reference: str) -> tuple[str, int]:
+        """The digest and the size of a manifest."""
+        path = f"/v2/{repository}/manifests/{reference}"
+        status, headers = self._ask("HEAD", path, headers={"Accept": ACCEPT})
+        self._expect(path, status, 200)
+        return headers["Docker-Content-Digest"], int(headers["Content-Length"])
+
     def blob(self, repository: str, digest: str, data: bytes) -> None:
         """Send a blob in one piece."""
         status, headers = self._ask("POST", f"/v2/{repository}/blobs/uploads/")

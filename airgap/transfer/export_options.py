@@ -9,6 +9,7 @@ from airgap.transfer.encrypted import Encryption
 from airgap.transfer.image_policy import RequiredKey
 from airgap.transfer.protect import ProtectOptions
 from airgap.transfer.resolution import Selection
+from airgap.trust.keys import PrivateKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,8 @@ class ExportOptions:
         volume_size: The most bytes of a file; None means that all goes into one.
         protect: What is written beside the bundle.
         encrypt: Who alone can read it; None for everybody.
+        sign: The keys that sign the bundle.
+        revocations: The signed list of revoked keys that travels in it; empty for none.
         require_signature: Whose signatures every image must have before anything travels.
     """
 
@@ -41,6 +44,8 @@ class ExportOptions:
     volume_size: int | None = None
     protect: ProtectOptions = field(default_factory=ProtectOptions)
     encrypt: Encryption | None = None
+    sign: tuple[PrivateKey, ...] = ()
+    revocations: bytes = b""
     require_signature: tuple[RequiredKey, ...] = ()
 
     @property

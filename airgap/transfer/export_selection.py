@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from airgap.errors import AirgapError, PartialError
 from airgap.oci.digest import Digest
 from airgap.transfer.export_options import ExportOptions
 from airgap.transfer.plan import ExportSelection, select_export
 from airgap.transfer.resolution import Resolution
+from airgap.transfer.signing import sign_catalog
 
 
 def select(
@@ -36,4 +38,5 @@ def select(
             failed=[f"{name}: {error.message}" for name, error in selection.failed],
             hint="what was fetched is kept; run the same command again",
         )
-    return selection
+    catalog = sign_catalog(selection.catalog, options.sign, options.revocations)
+    return replace(selection, catalog=catalog)

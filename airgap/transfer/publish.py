@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,6 +29,9 @@ from airgap.transfer.push_manifests import Sparse
 from airgap.transfer.receiver import RegistryReceiver
 from airgap.transfer.rollback import RollbackGuard
 from airgap.transfer.standing import PHASE
+from airgap.transfer.trusting import check_bundle_trust
+from airgap.trust.policy import Trust
+from airgap.trust.signatures import Signatures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +46,8 @@ class ImportOptions:
         tag_digests: What begins the tags of images that are known by digest alone; None pushes
             them by digest.
         expect: The only bundle id that is accepted.
+        trust: Who must have signed the bundle; None where nobody must.
+        signatures: Signatures that came beside the bundle.
         jobs: How many requests the registry gets at a time.
         keep_going: Whether an image that fails leaves the others alone.
         dry_run: Whether only to find out what would be sent.
@@ -55,6 +60,8 @@ class ImportOptions:
     sparse: Sparse = "index"
     tag_digests: str | None = None
     expect: Digest | None = None
+    trust: Trust | None = None
+    signatures: Signatures = field(default_factory=Signatures)
     jobs: int = 4
     keep_going: bool = False
     dry_run: bool = False
@@ -156,6 +163,7 @@ def plan_import(
     """
     catalog, documents = front
     catalog.expect(options.expect)
+    check_bundle_trust(catalog, options.trust, options.signatures)
     targets = plan_targets(
         catalog.images,
         to,

@@ -126,11 +126,13 @@ class Trust:
     now: datetime = field(kw_only=True)
     kept_in: Path | None = field(default=None, kw_only=True)
 
-    def learn(self, document: bytes) -> Trust:
+    def learn(self, document: bytes, *, was_kept: bool = False) -> Trust:
         """This with a list of revoked keys, as far as a revoker has signed it and it is newer.
 
         Args:
             document: The signed list; empty for none.
+            was_kept: Whether it counted before: it does so still where its revoker has expired or
+                was revoked since.
 
         Raises:
             SignatureError: It is damaged.
@@ -139,7 +141,8 @@ class Trust:
         if not document:
             return self
         new = RevocationList.parse(document)
-        return replace(self, revocations=self.revocations.learn(new, self._revokers()))
+        revokers = self._revokers(was_kept=was_kept)
+        return replace(self, revocations=self.revocations.learn(new, revokers))
 
     def check(self, data: bytes, signatures: Signatures, *, what: str = "the bundle") -> Verdict:
         """Decide whether bytes are signed as every policy demands.
@@ -169,12 +172,12 @@ class Trust:
                 notes["the list of revoked keys is old, or by nobody who may revoke"] = None
         return Verdict(tuple(signers), tuple(notes))
 
-    def _revokers(self) -> Iterator[PublicKey]:
-        for policy in self.policies:
-            for trusted in policy.keys:
-                is_valid = trusted.is_revoker and trusted.find_problem(self.now) is None
-                if is_valid and self.revocations.find(trusted.key.id) is None:
-                    yield trusted.key
+    def _revokers(self, *, was_kept: bool) -> Iterator[PublicKey]:
+        revokers = (t for policy in self.policies for t in policy.keys if t.is_revoker)
+        for revoker in revokers:
+            is_valid = revoker.find_problem(self.now) is None
+            if was_kept or (is_valid and self.revocations.find(revoker.key.id) is None):
+                yield revoker.key
 
 
 class _Signed:

@@ -1,0 +1,150 @@
+"""Policies as they lie on disk: public keys in PEM, trust files, and lists of revoked keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from airgap.content.atomic import PRIVATE, make_folder, write_file
+from airgap.errors import SettingsError
+from airgap.trust.key_files import read_limited, read_public
+from airgap.trust.keys import PublicKey
+from airgap.trust.pem import MAX_PEM
+from airgap.trust.policy import Trust, TrustedIdentity, TrustedKey, TrustPolicy
+from airgap.trust.revocations import parse_known
+from airgap.trust.signed import MAX_SIZE
+from airgap.trust.trust_file import MAX_FILE, IdentityEntry, KeyEntry, TrustFile, is_name
+from airgap.wording import visible
+
+_MAX_KNOWN = 16 * MAX_SIZE
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySource:
+    """Where a policy stands.
+
+    Attributes:
+        name: What messages call it.
+        paths: Public keys in PEM, and trust files, which end in `.toml`.
+        require: How many must sign, over what the trust files say; None leaves it to them.
+    """
+
+    name: str
+    paths: Sequence[Path]
+    require: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPolicy:
+    """A policy, and the lists of revoked keys that always count beside it.
+
+    Attributes:
+        policy: Who is trusted.
+        revocations: Signed lists with the names of their files.
+    """
+
+    policy: TrustPolicy
+    revocations: tuple[tuple[str, bytes], ...] = ()
+
+
+def load_policy(source: PolicySource) -> LoadedPolicy:
+    """Read a policy.
+
+    Raises:
+        SettingsError: A file cannot be read or is wrong; or more signatures are asked for than
+            there are keys.
+    """
+    keys: list[TrustedKey] = []
+    identities: list[TrustedIdentity] = []
+    lists: list[tuple[str, bytes]] = []
+    required = [1]
+    for path in source.paths:
+        if path.suffix != ".toml":
+            keys.append(_plain_key(path))
+            continue
+        file = TrustFile.parse(read_limited(path, MAX_FILE), what=str(path))
+        keys += [_key(entry, path) for entry in file.keys]
+        identities += [_identity(entry, path) for entry in file.identities]
+        required += [file.require] if file.require else []
+        if file.revocations:
+            listed = _beside(path, file.revocations)
+            lists.append((str(listed), read_limited(listed, MAX_SIZE)))
+    require = source.require or max(required)
+    policy = TrustPolicy(source.name, tuple(keys), require, tuple(identities))
+    if policy.signer_count < require:
+        signers = f"{policy.signer_count} that could sign"
+        raise SettingsError(
+            f"{source.name}: {require} signatures are asked for, and there are {signers}",
+            hint="trust more keys, or ask for fewer signatures; a key that is given twice is one,"
+            " and a revoker signs no bundles",
+        )
+    return LoadedPolicy(policy, tuple(lists))
+
+
+def with_revocations(trust: Trust, loaded: Sequence[LoadedPolicy]) -> Trust:
+    """Trust that knows the lists that policies name and what was kept of earlier ones.
+
+    Raises:
+        SettingsError: A list is by nobody who may revoke.
+        SignatureError: One is damaged.
+        BundleFormatError: One needs a newer airgap.
+    """
+    for policy in loaded:
+        for name, raw in policy.revocations:
+            learned = trust.learn(raw.strip())
+            if learned == trust:
+                raise SettingsError(
+                    f"{name} is a list of revoked keys by nobody who may revoke",
+                    hint="mark its key in trust.toml: revoker = true",
+                )
+            trust = learned
+    return recall(trust)
+
+
+def recall(trust: Trust) -> Trust:
+    """Trust that knows what was kept of lists of revoked keys.
+
+    Raises:
+        SettingsError: The file cannot be read.
+        SignatureError: It is damaged.
+    """
+    if trust.kept_in is None or not trust.kept_in.exists():
+        return trust
+    for known in parse_known(read_limited(trust.kept_in, _MAX_KNOWN)):
+        trust = trust.learn(known.to_bytes(), was_kept=True)
+    return trust
+
+
+def keep(trust: Trust) -> None:
+    """Keep what is known of revoked keys, for the next time.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    if trust.kept_in is not None:
+        make_folder(trust.kept_in.parent, mode=PRIVATE)
+        write_file(trust.kept_in, trust.revocations.to_bytes())
+
+
+def _plain_key(path: Path) -> TrustedKey:
+    key = read_public(path)
+    return TrustedKey(path.stem if is_name(path.stem) else key.id.short, key)
+
+
+def _key(entry: KeyEntry, path: Path) -> TrustedKey:
+    if entry.pem:
+        key = PublicKey.parse(entry.pem.encode(), what=f"{path}: the key {entry.name}")
+    else:
+        file = _beside(path, entry.file)
+        key = PublicKey.parse(read_limited(file, MAX_PEM), what=visible(str(file)))
+    return TrustedKey(entry.name, key, entry.not_before, entry.not_after, entry.is_revoker)
+
+
+def _identity(entry: IdentityEntry, path: Path) -> TrustedIdentity:
+    raise SettingsError(f"{path}: the identity {entry.name} cannot be used")
+
+
+def _beside(path: Path, name: str) -> Path:
+    """A path in a trust file counts from that file, never from the current folder."""
+    return path.absolute().parent / Path(name).expanduser()

@@ -7,8 +7,8 @@ the fronts of the bundles, so that a depot is ready as soon as these are read.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import NoReturn
 
 from airgap.bundle.opened import BundleState, OpenedBundle
@@ -16,6 +16,7 @@ from airgap.bundle.patrol import REST, Patrol
 from airgap.bundle.reader import BundleReader
 from airgap.bundle.served import Naming, ServedImage, Shelf
 from airgap.content.depot import FileRegion, Upload
+from airgap.content.holdings import HeldContent, Holdings
 from airgap.content.store import Chunks, Ingest
 from airgap.errors import (
     AirgapError,
@@ -254,6 +255,34 @@ class BundleDepot:
     def holders(self, digest: Digest, /) -> Iterator[str]:
         """The names of the repositories through which a blob is reachable, in lexical order."""
         return (name for name in self._names if digest in self._shelves[name].blobs)
+
+    @contextmanager
+    def holdings(self, names: Sequence[str], /) -> Iterator[Holdings]:
+        """What repositories hold; no content that lies in no file or is known as damaged.
+
+        Raises:
+            StorageError: A bundle was changed or replaced, or cannot be read.
+        """
+        for bundle in self._bundles:
+            bundle.check()
+        shelves = [(name, self._shelves[name]) for name in names if name in self._shelves]
+        yield Holdings(
+            (
+                (name, tag, str(digest))
+                for name, shelf in shelves
+                for tag, (digest, _) in shelf.tags.items()
+            ),
+            (row for name, shelf in shelves for row in self._held(name, shelf)),
+        )
+
+    def _held(self, name: str, shelf: Shelf) -> Iterator[HeldContent]:
+        for digest, document in shelf.manifests.items():
+            yield str(digest), document.descriptor.size, name
+        for digest in shelf.blobs:
+            lengths = (bundle.sound_length(digest) for bundle in self._bundles)
+            size = next((length for length in lengths if length is not None), None)
+            if size is not None:
+                yield str(digest), size, name
 
     def close(self) -> None:
         """Close the bundles."""

@@ -110,6 +110,13 @@ class OpenedBundle:
         assert length is not None, f"{self.path} does not hold {digest}"
         return length
 
+    def sound_length(self, digest: Digest) -> int | None:
+        """How many bytes some content has; None where it is not here whole, or known as wrong.
+
+        The files are not looked at: `check` does that, once for all content.
+        """
+        return None if digest in self._wrong else self.reader.length(digest)
+
     def locate(self, digest: Digest) -> FileRegion | None:
         """Where some content lies that these files hold; None where it lies in several.
 

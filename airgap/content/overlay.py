@@ -25,6 +25,7 @@ from airgap.content.depot import (
     TagPager,
     Upload,
 )
+from airgap.content.holdings import Holdings, laid_over
 from airgap.content.store import Chunks, Ingest
 from airgap.errors import ContentNotFoundError, ReadOnlyError, SizeMismatchError
 from airgap.oci.descriptor import Descriptor
@@ -305,6 +306,10 @@ class OverlayDepot:
             return (name for name in names if depot.repository(name).find_blob(digest))
 
         return _merged(map(held, self._all))
+
+    def holdings(self, names: Sequence[str], /) -> AbstractContextManager[Holdings]:
+        """What repositories hold, above and below."""
+        return laid_over(self._all, names)
 
     def close(self) -> None:
         """Close all of them."""

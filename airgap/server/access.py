@@ -24,6 +24,10 @@ REGISTRY = ""
 """Stands for the registry as a whole where a repository is asked for."""
 CATALOG = "_catalog"
 """Stands for the list of repositories where a repository is asked for; no repository's name."""
+INVENTORY = "_airgap/inventory"
+"""Stands for the inventory where a repository is asked for; no repository's name."""
+LISTS = MappingProxyType({CATALOG: "catalog", INVENTORY: "inventory"})
+"""What tells of many repositories, and what a scope calls it."""
 
 
 class Action(StrEnum):
@@ -36,7 +40,7 @@ class Action(StrEnum):
 
 
 Grants = Mapping[str, frozenset[Action]]
-"""What a token allows: actions by repository, `CATALOG` among them."""
+"""What a token allows: actions by repository, `LISTS` among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +93,9 @@ class Guard(Protocol):
 
         Args:
             principal: Who.
-            action: What. `PULL` of `REGISTRY` is to speak with it at all, `PULL` of `CATALOG` to
-                list repositories (those that may be pulled), `ADMIN` of `REGISTRY` to run it.
+            action: What. `PULL` of `REGISTRY` is to speak with it at all, `PULL` of one of
+                `LISTS` to be told of repositories (those that may be pulled), `ADMIN` of
+                `REGISTRY` to run it.
             repository: Where.
         """
         ...
@@ -189,7 +194,9 @@ _BY_RESOURCE = MappingProxyType(
     # also to look at an upload or to cancel it: that is a part of pushing
     {Resource.UPLOADS: Action.PUSH, Resource.UPLOAD: Action.PUSH}
 )
-_WITHOUT_NAME = MappingProxyType({Resource.BASE: REGISTRY, Resource.CATALOG: CATALOG})
+_WITHOUT_NAME = MappingProxyType(
+    {Resource.BASE: REGISTRY, Resource.CATALOG: CATALOG, Resource.INVENTORY: INVENTORY}
+)
 _SCOPES = MappingProxyType({Action.PUSH: "pull,push", Action.ADMIN: "*"})
 
 
@@ -199,7 +206,7 @@ class Need:
 
     Attributes:
         action: What.
-        place: Where: a repository, `REGISTRY` or `CATALOG`.
+        place: Where: a repository, `REGISTRY` or one of `LISTS`.
         scope: What a token for it must be for.
     """
 
@@ -232,8 +239,8 @@ def scope_of(action: Action, repository: str) -> str:
     """The scope of a token that allows something (distribution's token specification)."""
     if repository == REGISTRY:
         return ""
-    if repository == CATALOG:
-        return "registry:catalog:*"
+    if repository in LISTS:
+        return f"registry:{LISTS[repository]}:*"
     return f"repository:{repository}:{_SCOPES.get(action, action.value)}"
 
 

@@ -13,7 +13,7 @@ from aiohttp.typedefs import Middleware
 from airgap.content.depot import Depot, ReadOnly
 from airgap.errors import AirgapError, LockedError, ReadOnlyError, StorageFullError
 from airgap.oci.reference import is_registry, is_repository, registry_component
-from airgap.server import blobs, catalog, manifests, referrers, tags, uploads
+from airgap.server import blobs, catalog, inventory, manifests, referrers, tags, uploads
 from airgap.server.access import (
     Action,
     Guard,
@@ -55,6 +55,7 @@ _HANDLERS: dict[tuple[Resource, str], Handler] = {
     (Resource.BASE, "GET"): _base,
     (Resource.BASE, "HEAD"): _base,
     (Resource.CATALOG, "GET"): catalog.get,
+    (Resource.INVENTORY, "GET"): inventory.get,
     (Resource.BLOB, "GET"): blobs.get,
     (Resource.BLOB, "HEAD"): blobs.head,
     (Resource.BLOB, "DELETE"): blobs.delete,

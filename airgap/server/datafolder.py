@@ -17,14 +17,15 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from airgap.content.arrival import Arrival
 from airgap.content.atomic import PRIVATE, make_folder, remove_file, write_file
 from airgap.content.folder import FolderPool
+from airgap.content.holdings import Holdings
 from airgap.content.repository import StoredDepot
 from airgap.content.storage import storage_errors
 from airgap.errors import InvalidContentError, SettingsError, StorageError
@@ -33,6 +34,7 @@ from airgap.oci.document import canonical_bytes, parse_object
 from airgap.oci.mediatype import OCI_INDEX
 from airgap.server.database import arrivals
 from airgap.server.database.engine import open_sqlite, open_url
+from airgap.server.database.holdings import DatabaseHoldings
 from airgap.server.database.metadata import DatabaseMetadata
 from airgap.server.database.older import import_records
 from airgap.server.database.schema import prepare_schema, refuse_newer
@@ -115,6 +117,10 @@ class DataDepot(StoredDepot):
     def arrivals(self) -> Iterator[Arrival]:
         """The bundles that came, the latest first."""
         return arrivals.arrivals(self.metadata)
+
+    def holdings(self, names: Sequence[str], /) -> AbstractContextManager[Holdings]:
+        """What repositories hold, as it is at one moment."""
+        return DatabaseHoldings(self.metadata.database).holdings(names)
 
     def check_ready(self) -> None:
         """Ask the database something, and write a file.

@@ -45,9 +45,14 @@ class Turn:
 
 
 class Turns:
-    """The turns of all uploads that a request works on right now."""
+    """The turns of all uploads that a request works on right now, and that of inventories.
+
+    Attributes:
+        inventory: Held while an inventory is made.
+    """
 
     def __init__(self) -> None:
+        self.inventory = asyncio.Lock()
         self._turns: WeakValueDictionary[str, Turn] = WeakValueDictionary()
 
     def of(self, upload_id: str) -> Turn:
@@ -67,7 +72,7 @@ class Exchange:
         route: What it asks for.
         depot: What the registry serves.
         settings: What the registry does.
-        turns: Who goes on with which upload.
+        turns: Whose turn it is where only one may work.
         guard: Who may do what.
         principal: Who asks.
     """

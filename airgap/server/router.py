@@ -23,6 +23,7 @@ class Resource(StrEnum):
 
     BASE = "base"
     CATALOG = "catalog"
+    INVENTORY = "inventory"
     BLOB = "blob"
     UPLOADS = "uploads"
     UPLOAD = "upload"
@@ -34,6 +35,7 @@ class Resource(StrEnum):
 METHODS: dict[Resource, tuple[str, ...]] = {
     Resource.BASE: ("GET", "HEAD"),
     Resource.CATALOG: ("GET", "HEAD"),
+    Resource.INVENTORY: ("GET", "HEAD"),
     Resource.BLOB: ("GET", "HEAD", "DELETE"),
     Resource.UPLOADS: ("POST",),
     Resource.UPLOAD: ("GET", "HEAD", "PATCH", "PUT", "DELETE"),
@@ -41,6 +43,13 @@ METHODS: dict[Resource, tuple[str, ...]] = {
     Resource.TAGS: ("GET", "HEAD"),
     Resource.REFERRERS: ("GET", "HEAD"),
 }
+_FIXED = {
+    "/v2": Resource.BASE,
+    PREFIX: Resource.BASE,
+    f"{PREFIX}_catalog": Resource.CATALOG,
+    f"{PREFIX}_airgap/inventory": Resource.INVENTORY,
+}
+"""What lies in no repository."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +88,7 @@ def route(method: str, path: str) -> Route:
     found = _find(path)
     if found is None:
         raise name_unknown(path)
-    if found.resource not in (Resource.BASE, Resource.CATALOG):
+    if path not in _FIXED:
         _check(found)
     allowed = METHODS[found.resource]
     if method not in allowed:
@@ -88,15 +97,13 @@ def route(method: str, path: str) -> Route:
 
 
 def _find(path: str) -> Route | None:
-    if path in ("/v2", PREFIX):
-        return Route(Resource.BASE)
+    if path in _FIXED:
+        return Route(_FIXED[path])
     if not path.startswith(PREFIX):
         return None
     name: list[str] = []
     reference = ""
     match path.removeprefix(PREFIX).split("/"):
-        case ["_catalog"]:
-            resource = Resource.CATALOG
         case [*name, "tags", "list"]:
             resource = Resource.TAGS
         case [*name, "blobs", "uploads"] | [*name, "blobs", "uploads", ""]:

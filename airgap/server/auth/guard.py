@@ -16,7 +16,7 @@ from airgap.errors import AirgapError, StorageError
 from airgap.oci.reference import is_registry
 from airgap.server.access import (
     ANONYMOUS,
-    CATALOG,
+    LISTS,
     REGISTRY,
     Action,
     Principal,
@@ -150,7 +150,7 @@ class AccessGuard:
             )
         if grants is not None and action not in grants.get(repository, ()):
             return False
-        if repository == CATALOG:
+        if repository in LISTS:
             return action is Action.PULL and (grants is not None or bool(principal.name))
         if action is Action.PULL and self._options.anonymous_pull:
             return True

@@ -11,18 +11,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from airgap.oci.reference import is_repository
-from airgap.server.access import CATALOG, Action, Grants, Guard, Principal
+from airgap.server.access import LISTS, Action, Grants, Guard, Principal
 
 MAX_SCOPES = 100
 """What a token holds must fit into a header."""
 _REPOSITORY = "repository"
 _REGISTRY = "registry"
 _ALL = "*"
+_PLACES = {name: place for place, name in LISTS.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Some actions with one repository, or with the list of them (`CATALOG`)."""
+    """Some actions with one repository, or with what tells of many (`LISTS`)."""
 
     repository: str
     actions: frozenset[Action]
@@ -48,8 +49,8 @@ def parse_scopes(texts: Iterable[str]) -> tuple[Scope, ...]:
         kind = resource.partition("(")[0]
         if kind == _REPOSITORY and is_repository(name):
             wanted[name] |= actions
-        elif kind == _REGISTRY and name == "catalog" and listed == _ALL:
-            wanted[CATALOG].add(Action.PULL)
+        elif kind == _REGISTRY and name in _PLACES and listed == _ALL:
+            wanted[_PLACES[name]].add(Action.PULL)
     return tuple(Scope(name, frozenset(actions)) for name, actions in wanted.items())
 
 
@@ -57,9 +58,9 @@ def granted(guard: Guard, principal: Principal, scopes: Iterable[Scope]) -> Gran
     """What of some scopes somebody gets."""
     found: dict[str, frozenset[Action]] = {}
     for scope in scopes:
-        if scope.repository == CATALOG:
-            # the list shows everyone only what they may pull
-            found[CATALOG] = scope.actions
+        if scope.repository in LISTS:
+            # it tells everyone only of what they may pull
+            found[scope.repository] = scope.actions
             continue
         actions = (a for a in scope.actions if guard.may(principal, a, scope.repository))
         found[scope.repository] = frozenset(actions)
@@ -69,8 +70,8 @@ def granted(guard: Guard, principal: Principal, scopes: Iterable[Scope]) -> Gran
 def to_claim(grants: Grants) -> list[dict[str, Any]]:
     """How a token says what it allows (distribution's "access" claim)."""
     return [
-        {"type": _REGISTRY, "name": "catalog", "actions": [_ALL]}
-        if repository == CATALOG
+        {"type": _REGISTRY, "name": LISTS[repository], "actions": [_ALL]}
+        if repository in LISTS
         else {"type": _REPOSITORY, "name": repository, "actions": sorted(actions)}
         for repository, actions in grants.items()
     ]
@@ -87,8 +88,8 @@ def from_claim(claim: object) -> Grants:
     found: dict[str, frozenset[Action]] = {}
     for entry in claim:
         match entry:
-            case {"type": "registry", "name": "catalog"}:
-                found[CATALOG] = frozenset({Action.PULL})
+            case {"type": "registry", "name": str(name)} if name in _PLACES:
+                found[_PLACES[name]] = frozenset({Action.PULL})
             case {"type": "repository", "name": str(name), "actions": list(actions)}:
                 found[name] = frozenset(Action(action) for action in actions)
             case _:

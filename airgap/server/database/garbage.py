@@ -6,10 +6,12 @@ blob that a manifest of its repository names; whatever was pushed or asked for s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import (
+    CTE,
     ColumnElement,
     Connection,
     Select,
@@ -51,7 +53,12 @@ class Cutoffs:
 
 def doomed_manifests(connection: Connection, cutoffs: Cutoffs) -> list[str]:
     """The digests of some manifests that are not needed."""
-    return [digest for _, digest, _ in connection.execute(_doomed(cutoffs))]
+    return [digest for _, digest, _ in connection.execute(_doomed(cutoffs).limit(BATCH))]
+
+
+def leaving() -> CTE:
+    """The repositories and digests of all manifests that go as soon as they are old enough."""
+    return _doomed(Cutoffs(used=math.inf)).cte("leaving")
 
 
 def sweep_manifests(
@@ -64,7 +71,7 @@ def sweep_manifests(
         cutoffs: What is old enough.
         among: Only those with one of these digests.
     """
-    query = _doomed(cutoffs)
+    query = _doomed(cutoffs).limit(BATCH)
     if among is not None:
         query = query.where(MANIFESTS.c.digest.in_(among))
     # what is freed by this is looked at next, and need not wait for an hour of its own
@@ -176,7 +183,7 @@ def _doomed(cutoffs: Cutoffs) -> Select[str, str, float | None]:
             )
         )
     query = select(own.repository, own.digest, own.orphaned_at)
-    return query.where(is_idle, not_(is_listed), or_(*reasons)).limit(BATCH)
+    return query.where(is_idle, not_(is_listed), or_(*reasons))
 
 
 def _names_nothing() -> ColumnElement[bool]:

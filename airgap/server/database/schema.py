@@ -37,16 +37,43 @@ def prepare_schema(database: Database, folder_id: str, *, creates: bool) -> None
             METADATA.create_all(connection)
             connection.execute(insert(FOLDERS).values(id=folder_id, version=SCHEMA_VERSION))
             return
-        owner, version = connection.execute(select(FOLDERS.c.id, FOLDERS.c.version)).one()
-        if owner != folder_id:
-            raise StorageError(
-                f"{database.name} belongs to another data folder",
-                hint="a folder and its database go together; restore both from one backup",
-            )
-        refuse_newer(database.name, version, SCHEMA_VERSION)
+        version = _version_of(connection, database.name, folder_id)
         for older in range(version, SCHEMA_VERSION):
             MIGRATIONS[older](connection)
         connection.execute(update(FOLDERS).values(version=SCHEMA_VERSION))
+
+
+def check_schema(database: Database, folder_id: str) -> None:
+    """See that a database is that of a data folder and of this version; nothing is changed.
+
+    Args:
+        database: Which one.
+        folder_id: The id of the folder.
+
+    Raises:
+        StorageError: It is not.
+    """
+    with database_errors(database.name), database.reading.connect() as connection:
+        if not inspect(connection).has_table(FOLDERS.name):
+            raise StorageError(
+                f"{database.name} is empty", hint="give the database that belongs to the folder"
+            )
+        if _version_of(connection, database.name, folder_id) < SCHEMA_VERSION:
+            raise StorageError(
+                f"{database.name} is of an older version",
+                hint="a server that is started on its folder brings it up to date",
+            )
+
+
+def _version_of(connection: Connection, name: str, folder_id: str) -> int:
+    owner, version = connection.execute(select(FOLDERS.c.id, FOLDERS.c.version)).one()
+    if owner != folder_id:
+        raise StorageError(
+            f"{name} belongs to another data folder",
+            hint="a folder and its database go together; restore both from one backup",
+        )
+    refuse_newer(name, version, SCHEMA_VERSION)
+    return int(version)
 
 
 def refuse_newer(what: str, version: int, known: int) -> None:

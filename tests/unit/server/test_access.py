@@ -11,6 +11,7 @@ from airgap.oci.digest import Digest
 from airgap.server.access import (
     ANONYMOUS,
     CATALOG,
+    INVENTORY,
     REGISTRY,
     Accounts,
     Action,
@@ -33,6 +34,7 @@ NEEDS = {
     ("GET", "/v2/"): ("pull", REGISTRY, ""),
     ("HEAD", "/v2/"): ("pull", REGISTRY, ""),
     ("GET", "/v2/_catalog"): ("pull", CATALOG, "registry:catalog:*"),
+    ("GET", "/v2/_airgap/inventory"): ("pull", INVENTORY, "registry:inventory:*"),
     ("GET", f"/v2/a/b/blobs/{DIGEST}"): ("pull", "a/b", "repository:a/b:pull"),
     ("HEAD", f"/v2/a/b/blobs/{DIGEST}"): ("pull", "a/b", "repository:a/b:pull"),
     ("DELETE", f"/v2/a/b/blobs/{DIGEST}"): ("delete", "a/b", "repository:a/b:delete"),

@@ -15,7 +15,7 @@ from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
 from airgap.errors import SettingsError, StorageError
-from airgap.server.access import ANONYMOUS, CATALOG, REGISTRY, Action, Principal
+from airgap.server.access import ANONYMOUS, CATALOG, INVENTORY, REGISTRY, Action, Principal
 from airgap.server.auth import guard as module
 from airgap.server.auth.guard import open_guard
 from airgap.server.errors import WireError
@@ -171,8 +171,10 @@ def test_only_admins_run_the_registry(folder: Path) -> None:
     assert not may(office, "bob", ADMIN, REGISTRY)
     assert not may(office, "bob", PUSH, REGISTRY)
     assert not may(office, "bob", PUSH, CATALOG)
+    assert not may(office, "bob", PUSH, INVENTORY)
     assert may(office, "bob", PULL, REGISTRY)
     assert may(office, "bob", PULL, CATALOG)
+    assert may(office, "bob", PULL, INVENTORY)
 
 
 def test_a_token_of_an_admin_is_no_more_than_it_says(folder: Path) -> None:
@@ -182,8 +184,12 @@ def test_a_token_of_an_admin_is_no_more_than_it_says(folder: Path) -> None:
     assert root is not None
     narrow = Principal(root.name, root.groups, is_admin=True, grants={"a": frozenset({PULL})})
     assert office.guard.may(narrow, PULL, "a")
-    for action, place in ((PUSH, "a"), (PULL, "b"), (ADMIN, REGISTRY), (PULL, CATALOG)):
+    refused = ((PUSH, "a"), (PULL, "b"), (ADMIN, REGISTRY), (PULL, CATALOG), (PULL, INVENTORY))
+    for action, place in refused:
         assert not office.guard.may(narrow, action, place)
+    lists = Principal(root.name, root.groups, is_admin=True, grants={CATALOG: frozenset({PULL})})
+    assert office.guard.may(lists, PULL, CATALOG)
+    assert not office.guard.may(lists, PULL, INVENTORY)
 
 
 def test_files_are_looked_at_once_a_second(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import copy
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Literal, Self
 
 from airgap.errors import Origin
 from airgap.registry.auth import Authorizer
+from airgap.registry.catalog import list_repositories
 from airgap.registry.challenge import Access
 from airgap.registry.channel import Channel, Network
 from airgap.registry.credentials import Credential, CredentialStore
+from airgap.registry.inventory import fetch_inventory
 from airgap.registry.options import ClientOptions
 from airgap.registry.repository import Repository
 from airgap.registry.retry import Retrier, RetryPolicy
@@ -84,6 +86,40 @@ class Client:
                 channel = self._channel(registry, origin)
                 known = self._repositories[key] = Repository(channel, repository)
             return known
+
+    def inventory(
+        self, registry: str, *, origin: Literal["source", "destination"] = "source"
+    ) -> bytes | None:
+        """What a registry holds, as one inventory; None from one that makes none.
+
+        Args:
+            registry: The registry, as in a `Reference`.
+            origin: Which side of a transfer it is.
+
+        Raises:
+            RegistryProtocolError: The inventory is too large.
+            UnavailableError: The registry cannot be reached.
+        """
+        with self._lock:
+            channel = self._channel(registry, origin)
+        return fetch_inventory(channel)
+
+    def repositories(
+        self, registry: str, *, origin: Literal["source", "destination"] = "source"
+    ) -> Iterator[str]:
+        """The repositories that a registry lists. Pages are got as they are needed.
+
+        Args:
+            registry: The registry, as in a `Reference`.
+            origin: Which side of a transfer it is.
+
+        Raises:
+            UnauthorizedError: The list is closed to us.
+            ContentNotFoundError: There is no list.
+        """
+        with self._lock:
+            channel = self._channel(registry, origin)
+        return list_repositories(channel)
 
     def check_login(self, registry: str, credential: Credential) -> None:
         """Find out whether a registry takes a credential (distribution-spec, endpoint 1).

@@ -297,6 +297,17 @@ class BundleRepository:
         self._holdings = holdings
         self.name = name
 
+    def resolve(self, reference: str, /) -> Descriptor | None:
+        """What a tag or digest stands for; None where none of the sources has it.
+
+        Raises:
+            ConflictError: A tag names one thing here and another there.
+        """
+        try:
+            return self._holdings.find(self.name, reference).descriptor
+        except ContentNotFoundError:
+            return None
+
     def manifest(self, reference: str, /, *, media_type: str = "") -> Document:
         """Get a manifest or index by tag or digest; its type stands in the catalog.
 

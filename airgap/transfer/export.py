@@ -17,7 +17,6 @@ from airgap.bundle.writer import BundleWriter
 from airgap.content import posix
 from airgap.errors import SettingsError
 from airgap.oci.digest import Digest
-from airgap.oci.platform import Platform
 from airgap.oci.reference import Reference
 from airgap.registry.client import Client
 from airgap.run import Run
@@ -26,11 +25,12 @@ from airgap.transfer.bundle_source import BundleSources, Holdings
 from airgap.transfer.encrypted import EncryptedTarget, Encryption
 from airgap.transfer.export_options import ExportOptions
 from airgap.transfer.export_report import describe_plan, with_selection
-from airgap.transfer.export_selection import select
+from airgap.transfer.export_selection import select, warn_of
 from airgap.transfer.fetch import PHASE, Fetcher
 from airgap.transfer.image_evidence import check_selection
+from airgap.transfer.locked import write_wanted_lock
 from airgap.transfer.outcome import ExportPlan, ExportResult, Protection
-from airgap.transfer.plan import ExportSelection, without_load_platform
+from airgap.transfer.plan import ExportSelection
 from airgap.transfer.protect import is_protected, protect_bundle
 from airgap.transfer.resolution import Resolution
 from airgap.transfer.resolve import Resolver
@@ -242,18 +242,8 @@ class _Export:
         selection = select(self._resolution, options, lost=lost)
         if fetcher is None:
             check_selection(selection, options, self._sources, run=self._run)
-        if fetcher is None and options.load_platform is not None:
-            self._warn_of_other_platforms(selection, options.load_platform)
+            warn_of(selection, options, run=self._run)
         return selection
-
-    def _warn_of_other_platforms(self, selection: ExportSelection, wanted: Platform) -> None:
-        names = [reference.tagged for reference in without_load_platform(selection, wanted)]
-        if names:
-            shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if names[5:] else "")
-            self._run.warn(
-                "load-platform",
-                f"there is no {wanted} of {shown}: what docker load gets is another platform",
-            )
 
     def lay_out(self, selection: ExportSelection) -> VolumePlan:
         """Lay the bundle out, in one file or in volumes.
@@ -308,6 +298,7 @@ class _Export:
         files: tuple[Path, ...],
     ) -> ExportResult:
         final = with_selection(plan, selection, volumes)
+        write_wanted_lock(self._options, volumes)
         return ExportResult(
             final,
             str(files[0]) if files else "-",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from airgap.oci.platform import Platform
 from airgap.transfer.encrypted import Encryption
 from airgap.transfer.image_policy import RequiredKey
+from airgap.transfer.known import Known
 from airgap.transfer.protect import ProtectOptions
 from airgap.transfer.resolution import Selection
 from airgap.trust.keys import PrivateKey
@@ -28,6 +30,8 @@ class ExportOptions:
         volume_size: The most bytes of a file; None means that all goes into one.
         protect: What is written beside the bundle.
         encrypt: Who alone can read it; None for everybody.
+        known: What the receiver has, which is left to it; None for nothing.
+        lock: The file that says in the end what each name stood for; None for none.
         sign: The keys that sign the bundle.
         revocations: The signed list of revoked keys that travels in it; empty for none.
         require_signature: Whose signatures every image must have before anything travels.
@@ -44,6 +48,8 @@ class ExportOptions:
     volume_size: int | None = None
     protect: ProtectOptions = field(default_factory=ProtectOptions)
     encrypt: Encryption | None = None
+    known: Known | None = None
+    lock: Path | None = None
     sign: tuple[PrivateKey, ...] = ()
     revocations: bytes = b""
     require_signature: tuple[RequiredKey, ...] = ()

@@ -46,7 +46,7 @@ def describe_plan(
         held_bytes,
         free_bytes,
         selection.catalog.omitted,
-        _failures(selection),
+        failures(selection),
         volumes.sizes,
         volumes.cuts,
         parity_bytes,
@@ -64,7 +64,7 @@ def with_selection(plan: ExportPlan, selection: ExportSelection, volumes: Volume
         volumes=volumes.sizes,
         cuts=volumes.cuts,
         omitted=selection.catalog.omitted,
-        failed=_failures(selection),
+        failed=failures(selection),
         **_left(selection),
     )
 
@@ -80,5 +80,6 @@ def _left(selection: ExportSelection) -> dict[str, Any]:
     }
 
 
-def _failures(selection: ExportSelection) -> tuple[Failure, ...]:
+def failures(selection: ExportSelection) -> tuple[Failure, ...]:
+    """What does not travel because it failed."""
     return tuple(Failure(str(reference), error) for reference, error in selection.failed)

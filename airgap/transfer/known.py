@@ -5,7 +5,7 @@ The same witnesses give the same answers, in whatever order they were given.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,8 +18,8 @@ class Told(Protocol):
     """What is said of a blob that is held."""
 
     @property
-    def size(self) -> int:
-        """Its bytes."""
+    def size(self) -> int | None:
+        """Its bytes; None where nothing is said about them."""
         ...
 
     @property
@@ -32,8 +32,20 @@ class Told(Protocol):
 class Claim:
     """What is said of a blob that is held, as a plain value."""
 
-    size: int
+    size: int | None
     repositories: tuple[str, ...] = ()
+
+
+class Wanted(Protocol):
+    """What somebody needs, and nothing else."""
+
+    def find(self, digest: Digest, /) -> object | None:
+        """What is said of a blob; None where it is not needed."""
+        ...
+
+    def blobs(self) -> Iterator[tuple[Digest, int, tuple[str, ...]]]:
+        """All that is needed, with sizes."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +89,7 @@ class Doubt:
 
     blob: Descriptor
     base: Base
-    told: int
+    told: int | None
 
 
 class Known:
@@ -85,16 +97,16 @@ class Known:
 
     Args:
         witnesses: In any order; those of one base count together.
-        travels: What travels whatever is known of it; None for nothing.
+        wanted: What travels whatever is known of it; None for nothing.
+
+    Attributes:
+        given: The bases that a catalog names even where nothing is left on their word.
     """
 
-    def __init__(
-        self, witnesses: Iterable[Witness] = (), *, travels: Callable[[Digest], bool] | None = None
-    ) -> None:
+    def __init__(self, witnesses: Iterable[Witness] = (), *, wanted: Wanted | None = None) -> None:
         self._witnesses = tuple(sorted(witnesses, key=lambda witness: witness.base))
-        self._travels = travels
+        self._wanted = wanted
         self.given = frozenset(w.base for w in self._witnesses if not w.is_carried)
-        """What a catalog names even where nothing is left to the receiver on its word."""
 
     @property
     def is_empty(self) -> bool:
@@ -103,7 +115,7 @@ class Known:
 
     def including(self, more: Sequence[Witness]) -> Known:
         """What is known with some more witnesses."""
-        return Known((*self._witnesses, *more), travels=self._travels) if more else self
+        return Known((*self._witnesses, *more), wanted=self._wanted) if more else self
 
     def find(self, blob: Descriptor, names: Sequence[str]) -> Belief | Doubt | None:
         """Whether the receiver has a blob.
@@ -115,7 +127,7 @@ class Known:
             blob: What it is.
             names: The repositories of the images that need it, as `registry/path`.
         """
-        if self._travels is not None and self._travels(blob.digest):
+        if self._wanted is not None and self._wanted.find(blob.digest) is not None:
             return None
         best: tuple[int, Belief] | None = None
         doubt: Doubt | None = None
@@ -123,7 +135,7 @@ class Known:
             told = witness.find(blob.digest)
             if told is None:
                 continue
-            if told.size != blob.size:
+            if told.size not in (None, blob.size):
                 doubt = doubt or Doubt(blob, witness.base, told.size)
                 continue
             rank, repository = _choose(witness.base, told.repositories, names)
@@ -132,6 +144,12 @@ class Known:
             if rank == 0:
                 break
         return best[1] if best else doubt
+
+    def unmet(self, travelling: Collection[Digest]) -> int:
+        """How much of what is wanted does not travel."""
+        if self._wanted is None:
+            return 0
+        return sum(digest not in travelling for digest, _, _ in self._wanted.blobs())
 
 
 def _choose(base: Base, repositories: Sequence[str], names: Sequence[str]) -> tuple[int, str]:

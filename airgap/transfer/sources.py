@@ -29,6 +29,10 @@ MAX_THREADS = 32
 class SourceRepository(Protocol):
     """The part of a `content.store.Source` that an export needs."""
 
+    def resolve(self, reference: str, /) -> Descriptor | None:
+        """What a tag or digest stands for; None where there is no such manifest."""
+        ...
+
     def manifest(self, reference: str, /, *, media_type: str = "") -> Document:
         """Get a manifest or index by tag or digest."""
         ...

@@ -32,9 +32,10 @@ from airgap.run import Run
 from airgap.run.events import MediumWanted, Notice, PhaseFinished, PhaseStarted
 from airgap.transfer.bundle_source import Holdings
 from airgap.transfer.export import ExportOptions, open_sources
-from airgap.transfer.export_selection import select
+from airgap.transfer.export_selection import select, warn_of
 from airgap.transfer.fetch import PHASE, Fetcher
 from airgap.transfer.image_evidence import check_selection
+from airgap.transfer.locked import write_wanted_lock
 from airgap.transfer.outcome import Failure, Protection
 from airgap.transfer.presence import find_lost
 from airgap.transfer.protect import protect_bundle
@@ -122,8 +123,9 @@ def fill_media(work: Spread, folder: SpreadFolder, prompt: Prompt | None) -> Spr
         vain = vain + 1 if work.rest == before else 0
         if work.rest:
             work.ask(prompt if vain < _VAIN else None)
+    result = work.result()
     folder.remove()
-    return work.result()
+    return result
 
 
 class Spread:
@@ -186,7 +188,8 @@ class Spread:
         """What else than its images makes this another request."""
         options = self._options
         keys = (str(required.key.id) for required in options.require_signature)
-        return options.selection, options.volume_size, *keys
+        bases = map(str, sorted(options.known.given)) if options.known else ()
+        return options.selection, options.volume_size, *keys, *bases
 
     def _make_plan(self, request: Digest) -> None:
         options = self._options
@@ -194,9 +197,8 @@ class Spread:
         sources = open_sources(
             self._client, registries=registries, jobs=options.jobs, run=self._run
         )
-        resolver = Resolver(
-            sources, options.selection, keep_going=options.keep_going, run=self._run
-        )
+        keep_going = options.keep_going
+        resolver = Resolver(sources, options.selection, keep_going=keep_going, run=self._run)
         resolution = resolver.resolve(self._references)
         selection = select(resolution, options)
         if options.allow_missing_at_source:
@@ -204,6 +206,7 @@ class Spread:
             lost = find_lost(sources, selection.fetches, run=self._run)
             selection = select(resolution, options, lost=lost)
         check_selection(selection, options, sources, run=self._run)
+        warn_of(selection, options, run=self._run)
         assert options.volume_size is not None, "it was looked at"
         failed = tuple((str(name), error.message) for name, error in selection.failed)
         self._plan = plan_files(selection, volume_size=options.volume_size)
@@ -259,8 +262,9 @@ class Spread:
         return ()
 
     def result(self) -> SpreadResult:
-        """What was done."""
+        """What was done; the lock file that is wanted beside it is written."""
         plan = self._plan
+        write_wanted_lock(self._options, plan)
         return SpreadResult(
             plan.catalog.id,
             tuple(image.reference.tagged for image in plan.catalog.images),

@@ -1,0 +1,160 @@
+"""Reading what the receiver holds from the files of `--against`, and what it needs from a need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from airgap.bundle.bases import Base, BaseKind
+from airgap.bundle.catalog import CatalogReferrer
+from airgap.bundle.closure import referrers_by_subject, with_referrers
+from airgap.errors import SettingsError
+from airgap.oci.digest import Digest
+from airgap.oci.reference import Reference
+from airgap.record.inventory import Inventory
+from airgap.record.lock import Lock
+from airgap.record.receipt import Receipt
+from airgap.run import Run
+from airgap.transfer.known import Claim, Known, Witness
+from airgap.transfer.plan import select_export
+from airgap.transfer.records import Contents, OpenedRecord, open_record
+from airgap.transfer.resolution import Selection
+from airgap.transfer.resolve import Resolver
+from airgap.transfer.sources import Sources
+
+Check = Callable[[OpenedRecord], None]
+"""Refuses a record that is not signed as it must be."""
+
+
+class _Asks(Protocol):
+    def __call__(self) -> Sources: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a receiver lacks of a bundle.
+
+    Attributes:
+        references: The images that lack something, pinned by digest.
+        known: All but what is lacking counts as held.
+    """
+
+    references: tuple[Reference, ...]
+    known: Known
+
+
+def read_known(
+    paths: Iterable[Path], *, check: Check | None = None, sources: _Asks, run: Run
+) -> Known:
+    """Read what the receiver holds.
+
+    Args:
+        paths: Inventories, receipts, bundles, layouts, catalogs and lock files.
+        check: Refuses what is not signed as it must be; None checks nothing.
+        sources: Opens where the images of a lock file are looked up: only their manifests are
+            fetched.
+        run: Progress and cancellation.
+
+    Raises:
+        AirgapError: One cannot be read, is damaged, or is none of these.
+    """
+    witnesses = []
+    for path in dict.fromkeys(paths):
+        record = _open(path, check)
+        content = record.content
+        if isinstance(content, Lock):
+            witnesses.append(_lock_witness(record.id, content, sources(), run))
+        else:
+            witnesses.append(_witness(record.id, content, path))
+    return Known(witnesses)
+
+
+def read_need(path: Path, *, check: Check | None = None) -> Need:
+    """Read what a receiver lacks, as `airgap export inventory --missing-for` writes it.
+
+    Args:
+        path: The file.
+        check: Refuses what is not signed as it must be; None checks nothing.
+
+    Raises:
+        SettingsError: It says something else.
+        AirgapError: It cannot be read or is damaged.
+    """
+    need = _open(path, check).content
+    if not isinstance(need, Inventory) or need.need is None:
+        raise SettingsError(
+            f"{path} does not say what is missing for a bundle",
+            hint="`airgap export inventory --missing-for BUNDLE` says that; "
+            "for what is there, use --against",
+        )
+
+    def held(digest: Digest) -> Claim | None:
+        return Claim(None) if need.find(digest) is None else None
+
+    base = Base("need", need.need, need.place)
+    references = tuple(
+        Reference.parse(image.name).with_digest(image.digest) for image in need.images
+    )
+    return Need(references, Known([Witness(base, held)], wanted=need))
+
+
+def _open(path: Path, check: Check | None) -> OpenedRecord:
+    record = open_record(path)
+    if check is not None:
+        check(record)
+    return record
+
+
+def _witness(own_id: Digest, content: Inventory | Receipt | Contents, path: Path) -> Witness:
+    if isinstance(content, Contents):
+        return Witness(Base("bundle", own_id), _claims(content).get)
+    if isinstance(content, Receipt):
+        return Witness(Base("receipt", own_id, content.registry), content.find)
+    if content.kind == "need":
+        raise SettingsError(
+            f"{path} says what is missing, and not what is there", hint=f"use --exactly {path}"
+        )
+    # What was told of a bundle or layout names repositories as the source does.
+    kind: BaseKind = "inventory" if content.kind == "registry" else "bundle"
+    return Witness(Base(kind, own_id, content.place), content.find)
+
+
+def _claims(content: Contents) -> Mapping[Digest, Claim]:
+    """What a bundle brings, what it left to its receiver included, and to which repositories."""
+    catalog = content.catalog
+    sizes = catalog.sizes() | {blob.digest: blob.size for blob in catalog.held}
+    names: dict[Digest, list[str]] = {}
+    roots: dict[str, list[Digest]] = {}
+    for image in catalog.images:
+        roots.setdefault(image.reference.name, []).append(image.digest)
+    referrers: dict[str, list[CatalogReferrer]] = {}
+    for referrer in catalog.referrers:
+        referrers.setdefault(referrer.repository, []).append(referrer)
+    everywhere = tuple(sorted(roots))
+    if not content.documents:  # only the manifests tell which repository needs what
+        return {digest: Claim(size, everywhere) for digest, size in sizes.items()}
+    for name in everywhere:
+        by_subject = referrers_by_subject(referrers.get(name, ()))
+        for digest in with_referrers(roots[name], content.documents, by_subject):
+            names.setdefault(digest, []).append(name)
+    return {digest: Claim(size, tuple(names.get(digest, ()))) for digest, size in sizes.items()}
+
+
+def _lock_witness(own_id: Digest, lock: Lock, sources: Sources, run: Run) -> Witness:
+    """All that the images of a lock need, as their sources say."""
+    selection = Selection(platforms=lock.platforms, referrers=False)
+    resolver = Resolver(sources, selection, keep_going=False, run=run)
+    selected = select_export(resolver.resolve(_pinned(lock)), selection)
+    if selected.failed:
+        raise selected.failed[0][1]
+    claims = {
+        fetch.descriptor.digest: Claim(fetch.descriptor.size, fetch.repositories)
+        for fetch in selected.fetches
+    }
+    return Witness(Base("lock", own_id), claims.get)
+
+
+def _pinned(lock: Lock) -> Sequence[Reference]:
+    return [image.pinned for image in lock.images]

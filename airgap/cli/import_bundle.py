@@ -9,6 +9,7 @@ from typing import BinaryIO, Literal, Unpack
 import click
 
 from airgap.cli.encryption_options import decrypt_options, encrypted_bundle
+from airgap.cli.image_policy_options import image_policy_options, required_keys
 from airgap.cli.invocation import Invocation
 from airgap.cli.media_prompt import MediaPrompt, check_next_command, media_options
 from airgap.cli.options import (
@@ -46,6 +47,7 @@ class ImportFlags(NetworkFlags):
     jobs: str | None
     dry_run: bool
     keep_going: bool
+    require_signature: tuple[Path, ...]
     identity: tuple[Path, ...]
     passphrase_file: Path | None
     state: Path | None
@@ -83,6 +85,7 @@ class ImportFlags(NetworkFlags):
 @jobs_option
 @click.option("--dry-run", is_flag=True, help="Print what would be pushed and push nothing.")
 @click.option("--keep-going", is_flag=True, help="Push what can be pushed, and exit with 3.")
+@image_policy_options
 @decrypt_options
 @media_options
 @network_options
@@ -138,6 +141,7 @@ def _options(flags: ImportFlags, jobs: int) -> ImportOptions:
         jobs=jobs,
         keep_going=flags["keep_going"],
         dry_run=flags["dry_run"],
+        require_signature=required_keys(flags["require_signature"]),
     )
 
 

@@ -19,9 +19,19 @@ from airgap.oci.manifest import Document
 from airgap.registry.client import Client
 from airgap.run import Run
 from airgap.run.events import PhaseFinished, PhaseStarted
+from airgap.transfer.base_guard import Elsewhere, need_commands
 from airgap.transfer.decrypted import EncryptedBundle
 from airgap.transfer.destination import Destination, plan_targets
 from airgap.transfer.existing_tags import OnExistingTag
+from airgap.transfer.image_evidence import (
+    EncryptedShelf,
+    FileShelf,
+    PipeShelf,
+    Shelf,
+    check_publications,
+)
+from airgap.transfer.image_policy import RequiredKey
+from airgap.transfer.ledger import Ledger
 from airgap.transfer.outcome import ImportResult
 from airgap.transfer.publication import plan_publications
 from airgap.transfer.publisher import Publisher, PublishSettings
@@ -48,10 +58,14 @@ class ImportOptions:
         expect: The only bundle id that is accepted.
         trust: Who must have signed the bundle; None where nobody must.
         signatures: Signatures that came beside the bundle.
+        require_signature: Whose signatures every image must have before anything is sent.
         jobs: How many requests the registry gets at a time.
         keep_going: Whether an image that fails leaves the others alone.
         dry_run: Whether only to find out what would be sent.
         rollback: Says which tags would go back to an older image, and whether they may.
+        mount_from: Repositories of the registry in which to look for what the bundle leaves to it.
+        ledger: Takes down what is done, for a receipt.
+        called: What the bundle is called in commands that are proposed.
     """
 
     keep_host: bool = False
@@ -62,10 +76,14 @@ class ImportOptions:
     expect: Digest | None = None
     trust: Trust | None = None
     signatures: Signatures = field(default_factory=Signatures)
+    require_signature: tuple[RequiredKey, ...] = ()
     jobs: int = 4
     keep_going: bool = False
     dry_run: bool = False
     rollback: RollbackGuard | None = None
+    mount_from: tuple[str, ...] = ()
+    ledger: Ledger | None = None
+    called: tuple[str, ...] = ()
 
 
 def import_bundle(
@@ -112,7 +130,9 @@ class _Import:
 
     def from_file(self, reader: BundleReader) -> ImportResult:
         publisher = self._publisher(reader.catalog, reader.documents)
+        self._check_images(publisher, FileShelf(reader))
         publisher.check_tags()
+        check_bases(publisher, reader.catalog, self._to, self._options)
         begin_push(publisher, self._run)
         publisher.push_blobs(reader)
         return self._finish(publisher, reader.catalog)
@@ -121,11 +141,17 @@ class _Import:
         front = stream.front()
         stream.check_alone()
         publisher = self._publisher(front.catalog, front.documents)
+        if self._options.require_signature and isinstance(stream, EncryptedBundle):
+            self._check_images(publisher, EncryptedShelf(stream, publisher.publications))
+        else:
+            self._check_images(publisher, PipeShelf())
         publisher.check_tags()
+        check_bases(publisher, front.catalog, self._to, self._options)
         begin_push(publisher, self._run)
         if self._options.dry_run:
             publisher.push_blobs(None)
         else:
+            publisher.push_held()
             for blob in stream.blobs():
                 publisher.push_passing(blob.digest, blob.chunks)
             publisher.push_documents(front.documents)
@@ -135,6 +161,16 @@ class _Import:
     def _publisher(self, catalog: Catalog, documents: Mapping[Digest, Document]) -> Publisher:
         front = (catalog, documents)
         return plan_import(front, self._to, self._client, self._options, self._run)
+
+    def _check_images(self, publisher: Publisher, shelf: Shelf) -> None:
+        check_publications(
+            publisher.publications,
+            self._options.require_signature,
+            shelf,
+            to=self._to,
+            client=self._client,
+            run=self._run,
+        )
 
     def _finish(self, publisher: Publisher, catalog: Catalog) -> ImportResult:
         publisher.push_manifests()
@@ -162,6 +198,8 @@ def plan_import(
         AirgapError: It is another bundle than the expected one, or cannot have these names.
     """
     catalog, documents = front
+    if options.ledger is not None:
+        options.ledger.begin(catalog, to)
     catalog.expect(options.expect)
     check_bundle_trust(catalog, options.trust, options.signatures)
     targets = plan_targets(
@@ -181,6 +219,23 @@ def plan_import(
     )
     publications = plan_publications(targets, catalog, documents)
     return Publisher(RegistryReceiver(client, to.registry), publications, settings, run=run)
+
+
+def check_bases(
+    publisher: Publisher, catalog: Catalog, to: Destination, options: ImportOptions
+) -> None:
+    """Ask a registry for everything that a bundle leaves to it.
+
+    Raises:
+        MissingBaseError: Something is not there, and what needs it is not left out.
+    """
+    hint = need_commands(
+        options.called, to, keep_host=options.keep_host, mount_from=options.mount_from
+    )
+    elsewhere = Elsewhere(
+        to=to, keep_host=options.keep_host, mount_from=options.mount_from, hint=hint
+    )
+    publisher.check_bases(catalog, elsewhere)
 
 
 def begin_push(publisher: Publisher, run: Run) -> None:

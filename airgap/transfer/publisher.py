@@ -96,6 +96,11 @@ class Publisher:
         self._notes: list[str] = []
 
     @property
+    def publications(self) -> tuple[Publication, ...]:
+        """What goes there."""
+        return self._publications
+
+    @property
     def blob_count(self) -> int:
         """How many blobs are wanted, each counted once."""
         return len(self._wanted)

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import pytest
 
-from airgap.errors import UnsignedImagesError
+from airgap.content.age import Identities, Recipients
+from airgap.errors import IncompleteBundleError, SettingsError, UnsignedImagesError
 from airgap.oci.platform import Platform
 from airgap.oci.reference import Reference
+from airgap.run import Run
+from airgap.transfer.decrypted import EncryptedBundle
+from airgap.transfer.destination import Destination
+from airgap.transfer.encrypted import Encryption
 from airgap.transfer.export import plan_export
 from airgap.transfer.export_options import ExportOptions
+from airgap.transfer.gather import Gathering, gather_bundle
 from airgap.transfer.image_policy import RequiredKey
+from airgap.transfer.publish import ImportOptions
 from tests.support import builders, cosign
 from tests.support.embedded import EmbeddedRegistry
-from tests.support.transfers import export, open_client
+from tests.support.transfers import (
+    assert_holds,
+    bring,
+    export,
+    open_client,
+    pack_into,
+    sent,
+)
 
 KEY = cosign.key()
 OTHER = cosign.key("ed25519")
@@ -125,3 +139,154 @@ def test_a_signature_that_was_moved_does_not_count(outside, tmp_path):
     with pytest.raises(UnsignedImagesError) as caught:
         export(wanted, tmp_path / "b.tar", require_signature=required(KEY))
     assert caught.value.failed == (f"{wanted}: has a signature of another image",)
+
+
+@pytest.fixture
+def inside():
+    """An empty registry."""
+    with EmbeddedRegistry() as registry:
+        yield registry
+
+
+def gather(folder, registry, **options):
+    """Import what one medium holds; pieces of blobs wait beside it for others."""
+    with open_client() as client:
+        return gather_bundle(
+            [folder],
+            Destination.parse(registry.host),
+            client=client,
+            gathering=Gathering(folder.parent / "state"),
+            options=ImportOptions(**options),
+        )
+
+
+def packed(folder, *signatures, **options):
+    """A bundle of the image, with signatures of it."""
+    return pack_into(
+        folder,
+        {"team/app:1.0": IMAGE},
+        referrers=[("team/app", made, tag) for tag, made in signatures],
+        **options,
+    )
+
+
+def by_referrer(content=IMAGE, key=KEY):
+    """A signature in the newer form."""
+    return None, cosign.referrer_signature(content, key)
+
+
+@pytest.mark.parametrize("form", ["referrer", "tag"])
+@pytest.mark.parametrize("target", ["file", "volumes", "gathered"])
+def test_signed_images_are_imported(tmp_path, inside, form, target):
+    """A bundle brings its signatures along, and they are read out of it."""
+    signature = by_referrer() if form == "referrer" else cosign.tag_signature(IMAGE, KEY)
+    size = {} if target == "file" else {"volume_size": 1 << 20}
+    path = packed(tmp_path, signature, **size)
+    if target == "gathered":
+        gather(tmp_path, inside, require_signature=required(KEY))
+    else:
+        there = path if target == "file" else tmp_path
+        bring(there, inside.host, require_signature=required(KEY))
+    assert_holds(inside, "team/app", IMAGE, "1.0")
+
+
+@pytest.mark.parametrize("keep_going", [True, False])
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_unsigned_images_are_not_imported(tmp_path, inside, keep_going, dry_run):
+    """Nothing is sent, whatever else the options say."""
+    path = packed(tmp_path, by_referrer(key=OTHER))
+    options = {"keep_going": keep_going, "dry_run": dry_run, "require_signature": required(KEY)}
+    with pytest.raises(UnsignedImagesError) as caught:
+        bring(path, inside.host, **options)
+    assert caught.value.failed[0].endswith("/team/app:1.0: is signed, but not with cosign.pub")
+    assert sent(inside) == []
+
+
+def test_only_what_is_imported_must_be_signed(tmp_path, inside):
+    """An unsigned image that --only leaves out holds nothing back."""
+    contents = {"team/app:1.0": IMAGE, "team/bare:1.0": builders.image(seed=90)}
+    path = pack_into(tmp_path, contents, referrers=[("team/app", by_referrer()[1], None)])
+    with pytest.raises(UnsignedImagesError):
+        bring(path, inside.host, require_signature=required(KEY))
+    bring(path, inside.host, only=("**/team/app",), require_signature=required(KEY))
+    assert_holds(inside, "team/app", IMAGE, "1.0")
+
+
+def test_a_pipe_with_unread_signatures_is_refused(tmp_path, inside):
+    """The payloads come behind the front: nothing is sent, and the way out is said."""
+    path = packed(tmp_path, by_referrer())
+    with pytest.raises(SettingsError, match="pipe cannot be read twice") as caught:
+        bring(path.read_bytes(), inside.host, require_signature=required(KEY))
+    assert "file first" in (caught.value.hint or "")
+    assert sent(inside) == []
+
+
+def test_a_pipe_of_unsigned_images_is_refused_as_such(tmp_path, inside):
+    """That nobody signed can be seen without a payload."""
+    path = packed(tmp_path)
+    with pytest.raises(UnsignedImagesError, match="1 of 1 images is not signed"):
+        bring(path.read_bytes(), inside.host, require_signature=required(KEY))
+    assert sent(inside) == []
+
+
+def test_signatures_that_the_receiver_has_are_read_there(tmp_path, inside):
+    """A pipe that brings what is there already can be judged, and imported once more."""
+    path = packed(tmp_path, by_referrer())
+    bring(path, inside.host)
+    bring(path.read_bytes(), inside.host, require_signature=required(KEY))
+
+
+def test_encrypted_files_are_judged(tmp_path, inside):
+    """Their payloads are decrypted before anything is sent."""
+    pyrage = pytest.importorskip("pyrage")
+    key = pyrage.x25519.Identity.generate()
+    encryption = Encryption(Recipients((str(key.to_public()),)))
+    (tmp_path / "key").write_text(f"{key}\n")
+    identities = Identities.read([tmp_path / "key"], lambda _: "")
+    for name, signer in (("bad", OTHER), ("good", KEY)):
+        folder = tmp_path / name
+        folder.mkdir()
+        with EmbeddedRegistry() as outside:
+            builders.push(outside.repository("team/app"), IMAGE, tag="1.0")
+            sign(outside.repository("team/app"), IMAGE, signer)
+            export(f"{outside.host}/team/app:1.0", folder / "b.tar.age", encrypt=encryption)
+        with EncryptedBundle([folder], identities, run=Run()) as bundle:
+            if name == "good":
+                bring(bundle, inside.host, require_signature=required(KEY))
+                assert_holds(inside, "team/app", IMAGE, "1.0")
+                continue
+            with pytest.raises(UnsignedImagesError):
+                bring(bundle, inside.host, require_signature=required(KEY))
+            assert sent(inside) == []
+
+
+def test_a_signature_in_another_volume_is_asked_for(tmp_path, inside):
+    """Media are read one by one: the one with the signatures has to come first."""
+    big = builders.image(layers=(900_000, 900_000, 900_000), seed=95)
+    made = cosign.referrer_signature(big, KEY)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "usb").mkdir()
+    pack_into(
+        tmp_path / "out",
+        {"team/big:1.0": big},
+        referrers=[("team/big", made, None)],
+        volume_size=1 << 20,
+    )
+    volumes = sorted((tmp_path / "out").glob("*.tar"))
+    payload = made.blobs[1].data
+    holders = [path for path in volumes if payload in path.read_bytes()]
+    assert len(holders) == 1
+    other = next(path for path in volumes if path not in holders)
+    other.rename(tmp_path / "usb" / other.name)
+    with pytest.raises(IncompleteBundleError, match=r"the signature .* lies in volume"):
+        gather(tmp_path / "usb", inside, require_signature=required(KEY))
+    assert sent(inside) == []
+    holders[0].rename(tmp_path / "usb" / holders[0].name)
+    with pytest.raises(IncompleteBundleError, match="still to come"):
+        gather(tmp_path / "usb", inside, require_signature=required(KEY))
+    for path in (tmp_path / "usb").iterdir():
+        path.unlink()
+    for path in (tmp_path / "out").glob("*.tar"):
+        path.rename(tmp_path / "usb" / path.name)
+    gather(tmp_path / "usb", inside, require_signature=required(KEY))
+    assert_holds(inside, "team/big", big, "1.0")

@@ -20,6 +20,12 @@ class DataFlags(TypedDict):
     data: Path | None
 
 
+class CustodyFlags(TypedDict):
+    """What every command takes that works with the log of custody."""
+
+    custody_log: Path | None
+
+
 class OutputFlags(TypedDict):
     """What every command takes; None is not given."""
 
@@ -168,6 +174,16 @@ def jobs_option(command: Command) -> Command:
     """Add `--jobs`."""
     return click.option(
         "-j", "--jobs", metavar="N", help="How much goes on at once, per registry (default 4)."
+    )(command)
+
+
+def custody_option(command: Command) -> Command:
+    """Add `--custody-log`."""
+    return click.option(
+        "--custody-log",
+        type=FILE,
+        metavar="FILE",
+        help="The log of custody (default: in the user's folder of states).",
     )(command)
 
 

@@ -14,8 +14,17 @@ from airgap.bundle.catalog import Catalog
 from airgap.bundle.check_encrypted import is_encrypted
 from airgap.bundle.finding import Finding
 from airgap.bundle.rebuild import Copy
+from airgap.cli.custody import CustodyEntry, custody, file_names
 from airgap.cli.invocation import Invocation
-from airgap.cli.options import FILE, NetworkFlags, jobs_option, network_options, output_options
+from airgap.cli.options import (
+    FILE,
+    CustodyFlags,
+    NetworkFlags,
+    custody_option,
+    jobs_option,
+    network_options,
+    output_options,
+)
 from airgap.cli.session import Session
 from airgap.cli.values import as_seekable, as_size
 from airgap.cli.visible import count_text
@@ -44,7 +53,7 @@ class RepairReport:
     seconds: float
 
 
-class RepairFlags(NetworkFlags):
+class RepairFlags(NetworkFlags, CustodyFlags):
     """The options of the command."""
 
     bundle: tuple[Path, ...]
@@ -78,6 +87,7 @@ class RepairFlags(NetworkFlags):
     "--keep-host", is_flag=True, help="Images lie at --from as imported with --keep-host."
 )
 @jobs_option
+@custody_option
 @network_options
 @output_options
 @click.pass_obj
@@ -96,11 +106,19 @@ def repair_bundle(invocation: Invocation, **flags: Unpack[RepairFlags]) -> None:
         jobs=session.settings.jobs,
     )
     if is_encrypted(paths):
-        with session.run() as run:
+        with session.run() as run, custody(session, run, "repair") as entry:
+            entry.tell(paths=file_names(paths))
             copies_of_it = [Path(text) for text in flags["copies"]]
-            _show(session, repair_encrypted(paths, copies=copies_of_it, options=options, run=run))
+            done = repair_encrypted(paths, copies=copies_of_it, options=options, run=run)
+            _show(session, done, entry)
         return
-    with session.run() as run, session.client(run) as client, ExitStack() as opened:
+    with (
+        session.run() as run,
+        custody(session, run, "repair") as entry,
+        session.client(run) as client,
+        ExitStack() as opened,
+    ):
+        entry.tell(paths=file_names(paths))
 
         def copies(catalog: Catalog, documents: Mapping[Digest, Document]) -> Sequence[Copy]:
             return [
@@ -111,12 +129,13 @@ def repair_bundle(invocation: Invocation, **flags: Unpack[RepairFlags]) -> None:
         result = run_repair(
             paths, copies=copies if flags["copies"] else None, options=options, run=run
         )
-        _show(session, result)
+        _show(session, result, entry)
 
 
-def _show(session: Session, result: RepairResult) -> None:
-    session.show_result(_report(result), lambda: _lines(result))
+def _show(session: Session, result: RepairResult, entry: CustodyEntry) -> None:
     failure = describe_failure(result.after)
+    entry.repaired(result, failure)
+    session.show_result(_report(result), lambda: _lines(result))
     if failure is not None:
         raise failure
 

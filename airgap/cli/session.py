@@ -144,6 +144,11 @@ class Session:
         with Client(options, self.credentials(), run=run) as client:
             yield client
 
+    @property
+    def custody_log(self) -> Path:
+        """Where the log of custody lies."""
+        return self.settings.custody_log or self.settings.environment.state_folder / "custody.log"
+
     def credentials(self) -> CredentialStore:
         """The places where docker, podman and airgap keep credentials."""
         from airgap.registry.credentials import CredentialStore

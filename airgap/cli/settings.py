@@ -38,6 +38,7 @@ _READERS: dict[str, Callable[[object, str], Any]] = {
     "verbose": as_flag,
     "progress": as_flag,
     "log_file": as_path,
+    "custody_log": as_path,
 }
 NAMES = frozenset(_READERS)
 """What can be set by flag, environment and file alike."""
@@ -93,6 +94,7 @@ class Settings:
     verbose: bool = False
     progress: bool = True
     log_file: Path | None = None
+    custody_log: Path | None = None
 
 
 class _Given(NamedTuple):

@@ -255,7 +255,8 @@ def test_json_is_guessed_for_errors_in_the_command_line(
 
 def test_every_shared_option_is_a_setting() -> None:
     """What all network commands take can stand in the environment and in files, too."""
-    names = set(options.NetworkFlags.__annotations__) | set(options.OutputFlags.__annotations__)
+    kinds = (options.NetworkFlags, options.OutputFlags, options.CustodyFlags)
+    names = {name for kind in kinds for name in kind.__annotations__}
     assert names - {"config"} == settings.NAMES - {"jobs"}
 
 

@@ -14,8 +14,17 @@ from airgap.bundle.check import check_bundle
 from airgap.bundle.check_encrypted import check_encrypted_bundle, is_encrypted
 from airgap.bundle.finding import CheckedFile, CheckReport, Finding
 from airgap.bundle.volume_file import UNFINISHED
+from airgap.cli.custody import custody, file_names
 from airgap.cli.invocation import Invocation
-from airgap.cli.options import FILE, OutputFlags, expect_option, jobs_option, output_options
+from airgap.cli.options import (
+    FILE,
+    CustodyFlags,
+    OutputFlags,
+    custody_option,
+    expect_option,
+    jobs_option,
+    output_options,
+)
 from airgap.cli.session import Session
 from airgap.cli.values import as_digest, as_seekable
 from airgap.cli.visible import count_text, cut, speed_text
@@ -59,7 +68,7 @@ class VerifyResult:
     notes: tuple[str, ...]
 
 
-class VerifyFlags(OutputFlags):
+class VerifyFlags(OutputFlags, CustodyFlags):
     """The options of the command."""
 
     bundle: tuple[Path, ...]
@@ -77,6 +86,7 @@ class VerifyFlags(OutputFlags):
     help="Read the medium also where its bytes are still in memory.",
 )
 @jobs_option
+@custody_option
 @output_options
 @click.pass_obj
 def verify_bundle(invocation: Invocation, **flags: Unpack[VerifyFlags]) -> None:
@@ -93,7 +103,8 @@ def verify_bundle(invocation: Invocation, **flags: Unpack[VerifyFlags]) -> None:
     expected = as_digest(expect, "--expect") if expect else None
     paths = [as_seekable(path) for path in flags["bundle"]]
     started = time.monotonic()
-    with session.run() as run:
+    with session.run() as run, custody(session, run, "verify") as entry:
+        entry.tell(paths=file_names(paths))
         check = check_encrypted_bundle if is_encrypted(paths) else check_bundle
         report = check(
             paths,
@@ -102,6 +113,7 @@ def verify_bundle(invocation: Invocation, **flags: Unpack[VerifyFlags]) -> None:
             read_back=flags["read_back"],
             expect=expected,
         )
+        entry.verified(report)
         result = _result(report, time.monotonic() - started)
         session.show_result(result, lambda: _lines(result))
         if report.findings:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Literal, get_args
 
 from airgap.errors import InvalidContentError
@@ -58,6 +59,17 @@ class HeldBlob:
     repository: str
 
 
+def ordered(
+    bases: Iterable[Base], held: Iterable[HeldBlob]
+) -> tuple[tuple[Base, ...], tuple[HeldBlob, ...]]:
+    """Bases, each once and sorted, and held blobs that name them as they then stand, sorted."""
+    given = tuple(bases)
+    found = tuple(sorted(set(given)))
+    places = {base: number for number, base in enumerate(found)}
+    left = (replace(blob, base=places[given[blob.base]]) for blob in held)
+    return found, tuple(sorted(left))
+
+
 def bases_to_json(bases: tuple[Base, ...], held: tuple[HeldBlob, ...]) -> dict[str, Any]:
     """What stands in a catalog; nothing where nothing is left to the receiver."""
     if not bases and not held:
@@ -105,11 +117,17 @@ def parse_held(entry: Mapping[str, Any]) -> HeldBlob:
 
 
 def check_held(bases: tuple[Base, ...], held: tuple[HeldBlob, ...]) -> None:
-    """See that every held blob names a base, and a repository of the form that the base has.
+    """See that bases and held blobs are in order, and that every blob names a base of them.
+
+    The repository must have the form that the base has.
 
     Raises:
-        InvalidContentError: One does not.
+        InvalidContentError: One does not, or something is twice or out of order.
     """
+    if any(first >= second for first, second in pairwise(bases)):
+        raise InvalidContentError("the bases are not sorted, or one stands twice")
+    if any(first.digest >= second.digest for first, second in pairwise(held)):
+        raise InvalidContentError("the blobs that are left to the receiver are not sorted")
     for blob in held:
         if blob.base >= len(bases):
             raise InvalidContentError(f"{blob.digest} names a base that there is none of")

@@ -16,6 +16,7 @@ from airgap.bundle.bases import (
     HeldBlob,
     bases_to_json,
     check_held,
+    ordered,
     parse_base,
     parse_held,
 )
@@ -125,10 +126,10 @@ class Catalog:
         manifests: Iterable[Descriptor],
         blobs: Iterable[tuple[Digest, int]],
         omitted: Iterable[Omission],
-        bases: tuple[Base, ...] = (),
+        bases: Iterable[Base] = (),
         held: Iterable[HeldBlob] = (),
     ) -> Catalog:
-        """Put a catalog together; the order of all but blobs and bases is made canonical here."""
+        """Put a catalog together; the order of all but blobs is made canonical here."""
         parts = (
             tuple(sorted(set(images), key=lambda i: (i.reference.tagged, i.digest))),
             tuple(sorted(set(referrers))),
@@ -136,11 +137,11 @@ class Catalog:
             tuple(blobs),
             tuple(sorted(omitted, key=lambda o: (o.descriptor.digest, o.reason))),
         )
-        left = tuple(sorted(held))
-        value = _to_json(*parts) | bases_to_json(bases, left)
+        known, left = ordered(bases, held)
+        value = _to_json(*parts) | bases_to_json(known, left)
         if left:
             value["requires"] = [FEATURE]
-        return cls(*parts, canonical_bytes(value), bases, left)
+        return cls(*parts, canonical_bytes(value), known, left)
 
     @classmethod
     def parse(cls, raw: bytes) -> Catalog:
@@ -164,6 +165,7 @@ class Catalog:
                 _each(value, "held", parse_held, is_required=False),
             )
             check_held(catalog.bases, catalog.held)
+            _check_requires(value, catalog)
         except (InvalidContentError, SettingsError) as error:
             raise BundleFormatError(f"the catalog is damaged: {error.message}") from error
         if canonical_bytes(value) != raw:
@@ -189,6 +191,15 @@ class Catalog:
     def sizes(self) -> dict[Digest, int]:
         """The size of every manifest and blob that travels."""
         return {m.digest: m.size for m in self.manifests} | dict(self.blobs)
+
+    def held_sizes(self) -> dict[Digest, int]:
+        """The size of every blob that is left to the receiver."""
+        return {blob.digest: blob.size for blob in self.held}
+
+    @property
+    def held_size(self) -> int:
+        """The bytes of all blobs that are left to the receiver."""
+        return sum(blob.size for blob in self.held)
 
     def omissions(self) -> dict[Digest, Omission]:
         """What is left out, by digest."""
@@ -300,12 +311,22 @@ def _omission(entry: Mapping[str, Any]) -> Omission:
     )
 
 
+def _check_requires(value: Mapping[str, Any], catalog: Catalog) -> None:
+    """See that readers which know nothing of held blobs refuse a catalog that has some.
+
+    They would take the bundle for one that lacks them by mistake, or for a whole one.
+    """
+    if value.get("requires", []) != ([FEATURE] if catalog.held else []):
+        raise InvalidContentError(
+            f"it must require {FEATURE} where blobs are left to the receiver, and else nothing"
+        )
+
+
 def _check_consistency(catalog: Catalog) -> None:
     manifests = {m.digest for m in catalog.manifests}
     blobs = {digest for digest, _ in catalog.blobs}
     omitted = {o.descriptor.digest for o in catalog.omitted}
-    is_double = len(manifests) != len(catalog.manifests) or len(blobs) != len(catalog.blobs)
-    if is_double or len({h.digest for h in catalog.held}) != len(catalog.held):
+    if len(manifests) != len(catalog.manifests) or len(blobs) != len(catalog.blobs):
         raise BundleFormatError("the catalog names content twice")
     held = {h.digest for h in catalog.held}
     travelling = manifests | blobs

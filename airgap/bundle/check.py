@@ -29,7 +29,7 @@ from airgap.errors import StorageError
 from airgap.oci.digest import Digest
 from airgap.run import Run
 from airgap.run.events import PhaseFinished, PhaseStarted
-from airgap.wording import count_text
+from airgap.wording import count_text, size_text
 
 PHASE = "check"
 Trust = Callable[[Catalog], Finding | None]
@@ -173,6 +173,7 @@ class _Check:
             self.note("volume-twice", f"volume {number} is here more than once: {', '.join(same)}")
         for check in self._files:
             check.begin()
+        self._note_held()
         self._hash_all(self._plan(), jobs)
         found = self._results()
         findings = self._judged() + self._chosen.missing_findings()
@@ -198,6 +199,15 @@ class _Check:
             self._chosen.missing,
             tuple(self._notes),
         )
+
+    def _note_held(self) -> None:
+        """Say what a whole bundle does not hold and does not have to."""
+        catalog = self._chosen.catalog
+        if catalog is not None and catalog.held and self._chosen.leader.is_sure:
+            self._notes.append(
+                f"{count_text(len(catalog.held), 'blob')} ({size_text(catalog.held_size)}) left to "
+                "the receiver; an import asks for them before it sends anything"
+            )
 
     def _judged(self) -> list[Finding]:
         """What is wrong with the signatures; nothing is signed where no catalog can be read."""

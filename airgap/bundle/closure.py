@@ -27,7 +27,8 @@ class Gap:
     Attributes:
         parent: The manifest or index.
         descriptor: What it names.
-        held: The size that the catalog says, or None where the bundle lacks it.
+        held: The size that the catalog says, or None where it neither travels nor is left to the
+            receiver.
     """
 
     parent: Digest
@@ -40,7 +41,7 @@ class Gap:
         if self.held is None:
             return IncompleteBundleError(
                 f"{self.parent} needs {digest}, which is neither in the bundle"
-                " nor listed as left out",
+                " nor listed as left out or left to the receiver",
                 missing=(str(digest),),
                 hint="export the image again",
             )
@@ -125,10 +126,11 @@ def check_loads(catalog: Catalog, documents: Mapping[Digest, Document]) -> None:
 
 
 def check_belonging(catalog: Catalog, documents: Mapping[Digest, Document]) -> None:
-    """See that all that the bundle carries belongs to one of its images.
+    """See that all that the bundle carries or leaves to the receiver belongs to one of its images.
 
     An import sends what images need and what refers to it in their repositories: anything else
-    would be left behind without a word.
+    would be left behind without a word. It asks the receiver for what is left to it, which nobody
+    should have to have for nothing.
 
     Raises:
         BundleFormatError: Something belongs to none.
@@ -152,7 +154,7 @@ def check_belonging(catalog: Catalog, documents: Mapping[Digest, Document]) -> N
                     origin="bundle",
                 )
         found |= reached
-    for digest in catalog.sizes():
+    for digest in (*catalog.sizes(), *catalog.held_sizes()):
         if digest not in found:
             raise BundleFormatError(
                 f"nothing in the bundle asks for {digest}",
@@ -162,11 +164,17 @@ def check_belonging(catalog: Catalog, documents: Mapping[Digest, Document]) -> N
 
 
 def gaps(catalog: Catalog, documents: Mapping[Digest, Document]) -> Iterator[Gap]:
-    """What the manifests name that is neither held, with that size, nor listed as left out."""
+    """What the manifests name that is not there, with that size, nor listed as left out.
+
+    What is left to the receiver counts as there, but for children of an index: these travel.
+    """
     sizes, omitted = catalog.sizes(), catalog.omissions()
+    with_held = sizes | catalog.held_sizes()
     for document in documents.values():
-        for needed in successors(document):
-            held = sizes.get(needed.digest)
+        needs = [(child, sizes) for child in document.children()]
+        needs += [(blob, with_held) for blob in document.blobs()]
+        for needed, there in needs:
+            held = there.get(needed.digest)
             if held == needed.size or (held is None and needed.digest in omitted):
                 continue
             yield Gap(document.descriptor.digest, needed, held)
@@ -178,12 +186,16 @@ def reachable(roots: Iterable[Digest], documents: Mapping[Digest, Document]) -> 
 
 
 def unreferenced(catalog: Catalog, documents: Mapping[Digest, Document]) -> list[Digest]:
-    """What the bundle holds and nothing in it asks for, in the order of the catalog."""
+    """What the bundle holds or leaves to the receiver, and nothing in it asks for.
+
+    In the order of the catalog.
+    """
     roots = [image.digest for image in catalog.images]
     roots += [referrer.digest for referrer in catalog.referrers]
     found = reachable(roots, documents)
     held = [descriptor.digest for descriptor in catalog.manifests]
     held += [digest for digest, _ in catalog.blobs]
+    held += [blob.digest for blob in catalog.held]
     return [digest for digest in held if digest not in found]
 
 

@@ -43,11 +43,14 @@ def index_json(
 ) -> bytes:
     """The layout's index.json: images with their names, then what refers to them without.
 
+    What needs a blob that is left to the receiver is not named: no engine could run it from here.
+
     Args:
         catalog: What the bundle carries.
         documents: Its manifests and indexes.
         absent: The blobs that are not, or not whole, in this volume: what needs one is not named.
     """
+    absent = absent | catalog.held_sizes().keys()
     entries: list[dict[str, Any]] = []
     named: set[Digest] = set()
     for image in catalog.images:

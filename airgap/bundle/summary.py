@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from airgap.bundle import closure
+from airgap.bundle.bases import BaseKind
 from airgap.bundle.catalog import Catalog, CatalogImage, Omission, OmissionReason
 from airgap.errors import InvalidContentError
 from airgap.oci.descriptor import Descriptor
@@ -84,6 +85,8 @@ class ImageSummary:
         shared_size: How many of these other images of the bundle have, too.
         referrers: What refers to it, at any remove.
         omitted: What of it does not travel.
+        held_blobs: How many of its configs and layers are left to the receiver.
+        held_size: Their bytes, which are not in `size`.
     """
 
     name: str
@@ -96,6 +99,27 @@ class ImageSummary:
     shared_size: int
     referrers: tuple[ReferrerSummary, ...]
     omitted: tuple[Omission, ...]
+    held_blobs: int = 0
+    held_size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BaseSummary:
+    """Something that says what the receiver has.
+
+    Attributes:
+        kind: What it is.
+        id: The digest of it.
+        place: The registry that it speaks of; empty where it speaks of none.
+        held_blobs: How many blobs are left to the receiver because of it.
+        held_size: Their bytes.
+    """
+
+    kind: BaseKind
+    id: Digest
+    place: str
+    held_blobs: int
+    held_size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +135,9 @@ class BundleSummary:
         saved_size: How many more bytes the images would take if none shared with another.
         referrers: How many referrers of each kind it holds, each counted once.
         omitted: All that is left out.
+        bases: What the bundle was planned against.
+        held_blobs: How many blobs are left to the receiver.
+        held_size: Their bytes.
     """
 
     bundle_id: Digest
@@ -121,6 +148,9 @@ class BundleSummary:
     saved_size: int
     referrers: Mapping[ReferrerKind, int]
     omitted: tuple[Omission, ...]
+    bases: tuple[BaseSummary, ...] = ()
+    held_blobs: int = 0
+    held_size: int = 0
 
 
 def summarize(
@@ -147,7 +177,19 @@ def summarize(
         summarizer.saved(),
         dict(sorted(Counter(by_digest.values()).items())),
         catalog.omitted,
+        tuple(_bases(catalog)),
+        len(catalog.held),
+        catalog.held_size,
     )
+
+
+def _bases(catalog: Catalog) -> Iterator[BaseSummary]:
+    blobs = Counter(blob.base for blob in catalog.held)
+    sizes: Counter[int] = Counter()
+    for blob in catalog.held:
+        sizes[blob.base] += blob.size
+    for number, base in enumerate(catalog.bases):
+        yield BaseSummary(base.kind, base.id, base.place, blobs[number], sizes[number])
 
 
 class _Summarizer:
@@ -163,6 +205,7 @@ class _Summarizer:
         self._read_config = read_config
         self._sizes = catalog.sizes()
         self._omitted = catalog.omissions()
+        self._held = catalog.held_sizes()
         self._referrers = closure.referrers_by_subject(catalog.referrers)
         self._tags = {(r.subject, r.digest): r.tag for r in catalog.referrers if r.tag}
         roots = {image.digest for image in catalog.images}
@@ -194,6 +237,8 @@ class _Summarizer:
             self._size(digest for digest in reach if self._users[digest] > 1),
             (*self._embedded(document), *self._referring(reach)),
             tuple(self._omitted[digest] for digest in sorted(reach & self._omitted.keys())),
+            len(reach & self._held.keys()),
+            sum(self._held[digest] for digest in reach & self._held.keys()),
         )
 
     def _size(self, digests: Iterable[Digest]) -> int:

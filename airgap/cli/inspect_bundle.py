@@ -11,6 +11,7 @@ import click
 
 from airgap.bundle.reader import numbers_text, open_bundle
 from airgap.bundle.summary import (
+    BaseSummary,
     BundleSummary,
     ImageSummary,
     PlatformSummary,
@@ -22,8 +23,10 @@ from airgap.cli.omissions import omission_text
 from airgap.cli.options import FILE, OutputFlags, output_options
 from airgap.cli.session import Session
 from airgap.cli.values import as_seekable
-from airgap.cli.visible import count_text, cut, size_text
+from airgap.cli.visible import count_text, cut, held_text, size_text
+from airgap.errors import AirgapError
 from airgap.oci import mediatype
+from airgap.trust.signatures import Signatures
 
 COMMAND = "inspect bundle"
 
@@ -47,6 +50,8 @@ class InspectResult:
     volume_count: int = 1
     volumes: tuple[VolumeSummary, ...] = ()
     missing_volumes: tuple[int, ...] = ()
+    signatures: tuple[str, ...] = ()
+    is_signed: bool = False
 
 
 class InspectFlags(OutputFlags):
@@ -73,8 +78,16 @@ def inspect_bundle(invocation: Invocation, **flags: Unpack[InspectFlags]) -> Non
             VolumeSummary(number, volume.name, volume.size)
             for number, volume in sorted(reader.volumes.items())
         )
+        signatures = reader.catalog.signatures
         result = InspectResult(
-            reader.name, reader.size, summary, reader.volume_count, volumes, reader.missing_volumes
+            reader.name,
+            reader.size,
+            summary,
+            reader.volume_count,
+            volumes,
+            reader.missing_volumes,
+            _signers(signatures),
+            bool(signatures),
         )
         session.show_result(result, lambda: result_lines(result))
 
@@ -93,6 +106,8 @@ def result_lines(result: InspectResult) -> Iterator[str]:
             f"  volume {row.volume}: {row.path}  {size_text(row.size)}" for row in result.volumes
         )
     yield f"bundle id: {summary.bundle_id}"
+    yield from _signature_lines(result)
+    yield from _held_lines(summary)
     if summary.saved_size > 0:
         yield f"sharing saves {size_text(summary.saved_size)}"
     if summary.referrers:
@@ -107,16 +122,52 @@ def result_lines(result: InspectResult) -> Iterator[str]:
         yield from (f"  {omission_text(omission)}" for omission in summary.omitted)
 
 
+def _signers(raw: bytes) -> tuple[str, ...]:
+    """The keys that signatures name; none where they cannot be read, which a check says."""
+    try:
+        signatures = Signatures.parse(raw)
+    except AirgapError:
+        return ()
+    return tuple(str(signature.key) for signature in signatures.by_key)
+
+
+def _signature_lines(result: InspectResult) -> Iterator[str]:
+    if not result.is_signed:
+        return
+    yield "signatures (not checked here):"
+    yield from cut(f"  key {key}" for key in result.signatures)
+    if not result.signatures:
+        yield "  none that names a key"
+
+
+def _held_lines(summary: BundleSummary) -> Iterator[str]:
+    if summary.held_blobs:
+        yield f"left to the receiver: {held_text(summary.held_blobs, summary.held_size)}"
+    yield from cut(f"  {_base_text(base)}" for base in summary.bases)
+
+
+def _base_text(base: BaseSummary) -> str:
+    place = f" of {base.place}" if base.place else ""
+    held = held_text(base.held_blobs, base.held_size) if base.held_blobs else "nothing"
+    return f"{held} by the {base.kind}{place}  {base.id}"
+
+
 def _image_lines(image: ImageSummary) -> Iterator[str]:
     yield image.name
     kind = f"{image.kind} ({image.artifact_type})" if image.artifact_type else image.kind
     shared = f", {size_text(image.shared_size)} shared" if image.shared_size else ""
-    yield f"  {kind}  {size_text(image.size)}{shared}  {image.digest}"
+    yield f"  {kind}  {size_text(image.size)}{shared}{_held_text(image)}  {image.digest}"
     names = {platform.digest: str(platform.platform) for platform in image.platforms}
     yield from (_platform_line(p, image) for p in image.platforms if p.platform or p.left_out)
     for referrer in image.referrers:
         subject = names.get(referrer.subject, "")
         yield _referrer_line(referrer, subject)
+
+
+def _held_text(image: ImageSummary) -> str:
+    if not image.held_blobs:
+        return ""
+    return f", {held_text(image.held_blobs, image.held_size)} left to the receiver"
 
 
 def _platform_line(row: PlatformSummary, image: ImageSummary) -> str:

@@ -27,7 +27,7 @@ from airgap.cli.options import (
 )
 from airgap.cli.session import Session
 from airgap.cli.values import as_digest, as_seekable
-from airgap.cli.visible import count_text, cut, speed_text
+from airgap.cli.visible import count_text, cut, held_text, speed_text
 from airgap.errors import (
     AirgapError,
     BundleFormatError,
@@ -66,6 +66,8 @@ class VerifyResult:
     volumes: int | None
     missing_volumes: tuple[int, ...]
     notes: tuple[str, ...]
+    held_blobs: int = 0
+    held_size: int = 0
 
 
 class VerifyFlags(OutputFlags, CustodyFlags):
@@ -135,6 +137,8 @@ def _result(report: CheckReport, seconds: float) -> VerifyResult:
         report.volumes,
         report.missing_volumes,
         report.notes,
+        len(report.catalog.held) if report.catalog else 0,
+        report.catalog.held_size if report.catalog else 0,
     )
 
 
@@ -162,6 +166,8 @@ def _lines(result: VerifyResult) -> Iterator[str]:
             yield _file_line(file, result.volumes, is_stray=file.path in strays)
     state = count_text(len(result.findings), "problem") if result.findings else "whole"
     yield f"{result.path}: {state}{_content_text(result)}"
+    if result.held_blobs:
+        yield f"left to the receiver: {held_text(result.held_blobs, result.held_size)}"
     yield f"checked {speed_text(result.bytes_checked, result.seconds)}"
     if result.bundle_id is not None:
         yield f"bundle id: {result.bundle_id}"

@@ -9,6 +9,7 @@ from airgap.wording import count_text, size_text, visible
 __all__ = [
     "count_text",
     "cut",
+    "held_text",
     "labelled",
     "size_text",
     "speed_text",
@@ -40,6 +41,11 @@ def speed_text(size: int, seconds: float) -> str:
     """How much in how long, and how fast that was."""
     text = f"{size_text(size)} in {time_text(seconds)}"
     return f"{text} ({size_text(int(size / seconds))}/s)" if size and seconds > 0 else text
+
+
+def held_text(blobs: int, size: int) -> str:
+    """How much is left to the receiver: `12 blobs (1.5 GB)`."""
+    return f"{count_text(blobs, 'blob')} ({size_text(size)})"
 
 
 def cut(lines: Iterable[str], *, rest: str = "--json lists them all") -> Iterator[str]:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from airgap.bundle import members
+from airgap.bundle.bases import Base, HeldBlob
 from airgap.bundle.catalog import Catalog, CatalogImage, CatalogReferrer, Omission
 from airgap.bundle.layout import Layout, plan_layout
 from airgap.bundle.reader import open_bundle
@@ -269,3 +270,31 @@ def signed(made: MadeBundle, signatures: bytes = SIGNATURES) -> MadeBundle:
     """The same bundle with signatures in its front."""
     catalog = dataclasses.replace(made.catalog, signatures=signatures)
     return MadeBundle(plan_layout(catalog, made.documents), made.documents, made.contents)
+
+
+INVENTORY = Base("inventory", Digest.of(b"an inventory"), "registry.internal:5000")
+"""What a bundle may be planned against."""
+
+
+def differential(
+    made: MadeBundle,
+    left: Iterable[Digest],
+    *,
+    base: Base = INVENTORY,
+    repository: str = "team/app",
+) -> MadeBundle:
+    """The same images, with some of their blobs left to the receiver."""
+    leave = set(left)
+    catalog = made.catalog
+    held = [HeldBlob(digest, len(made.contents[digest]), 0, repository) for digest in leave]
+    catalog = Catalog.build(
+        images=catalog.images,
+        referrers=catalog.referrers,
+        manifests=catalog.manifests,
+        blobs=[blob for blob in catalog.blobs if blob[0] not in leave],
+        omitted=catalog.omitted,
+        bases=[base],
+        held=held,
+    )
+    contents = {digest: made.contents[digest] for digest, _ in catalog.blobs}
+    return MadeBundle(plan_layout(catalog, made.documents), made.documents, contents)

@@ -279,6 +279,30 @@ class IncompleteBundleError(AirgapError):
         self.missing = tuple(missing)
 
 
+class MissingBaseError(IncompleteBundleError):
+    """A bundle leaves content to the destination that the destination does not have.
+
+    Args:
+        message: One line.
+        missing: The digests that are not there.
+        failed: One line for each image that lacks something.
+        hint: What to do.
+    """
+
+    code = "missing-base"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        missing: Iterable[str] = (),
+        failed: Iterable[str] = (),
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, missing=missing, hint=hint)
+        self.failed = tuple(failed)
+
+
 class StorageError(AirgapError):
     """A file or folder could not be read or written."""
 

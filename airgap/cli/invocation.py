@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from airgap.cli.output import Output
 from airgap.cli.visible import labelled, visible
-from airgap.errors import AirgapError, PartialError, UnsignedImagesError
+from airgap.errors import AirgapError, MissingBaseError, PartialError, UnsignedImagesError
 
 if TYPE_CHECKING:  # start-up is quick because little is loaded
     from airgap.run.cancel import CancelToken
@@ -69,8 +69,8 @@ class Invocation:
             return
         is_colored = self.has_color and sys.stderr.isatty()
         stderr = Output(sys.stderr)
-        if isinstance(error, PartialError | UnsignedImagesError) and not self._has_shown_result:
-            for line in error.failed:
+        if isinstance(error, PartialError | UnsignedImagesError | MissingBaseError):
+            for line in () if self._has_shown_result else error.failed:
                 stderr.write(visible(f"failed: {line}"))
         label = f"error[{error.code}]"
         stderr.write(labelled(label, error.message, color=_RED if is_colored else None))

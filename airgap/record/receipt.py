@@ -63,7 +63,8 @@ class ReceiptImage:
     Attributes:
         name: Its full source name.
         digest: What the name stands for in the bundle.
-        repository: The repository on the destination; empty for an image that was left.
+        repository: The repository on the destination; empty for an image that was left, or where
+            the import was stopped before that was decided.
         tag: Its tag there; empty where it is there by digest, or was left.
         outcome: pushed; present (it was there); skipped (the tag stays at another digest);
             image-only (one platform in the place of its index); failed; waiting (for what another
@@ -81,7 +82,7 @@ class ReceiptImage:
 
 @dataclass(frozen=True, slots=True, order=True)
 class ReceiptTag:
-    """A tag that was set beside those of images: cosign's, and lists of referrers."""
+    """A tag that was set beside those of images: cosign's."""
 
     repository: str
     tag: str

@@ -210,7 +210,7 @@ def _image(entry: Mapping[str, Any]) -> ReceiptImage:
     if outcome == "left":
         if repository or tag or named is not None:
             raise InvalidContentError("an image that was left has no name on the destination")
-    elif not is_repository(repository):
+    elif not is_repository(repository) and (repository or outcome != "failed"):
         raise InvalidContentError(f"{repository[:200]!r} is not a repository")
     if tag and not is_tag(tag):
         raise InvalidContentError(f"{tag[:200]!r} is not a tag")

@@ -25,6 +25,7 @@ from airgap.errors import (
 from airgap.oci.descriptor import Descriptor
 from airgap.run import Run
 from airgap.run.events import PhaseFinished, PhaseStarted
+from airgap.transfer.base_guard import Elsewhere, need_commands
 from airgap.transfer.destination import Destination, Target, plan_targets
 from airgap.transfer.publication import Publication, plan_publications
 from airgap.transfer.publisher import Publisher, PublishSettings
@@ -132,6 +133,7 @@ def take_bundle(
     run.emit(PhaseStarted(PHASE, total_bytes=missing))
     publisher = Publisher(receiver, publications, _settings(options, is_dry=False), run=run)
     publisher.check_tags()
+    publisher.check_bases(catalog, _elsewhere(destination, options, admission, file.name))
     publisher.push_blobs(bundle)
     publisher.push_manifests()
     run.emit(PhaseFinished(PHASE))
@@ -147,6 +149,14 @@ def take_bundle(
 
 def _settings(options: ArrivalOptions, *, is_dry: bool) -> PublishSettings:
     return PublishSettings(options.on_existing_tag, options.sparse, _JOBS, False, is_dry)
+
+
+def _elsewhere(
+    to: Destination, options: ArrivalOptions, admission: Admission, name: str
+) -> Elsewhere:
+    """Where to look for what the bundle leaves: never where one who brings it may not go."""
+    hint = need_commands([name], to, keep_host=options.keep_host, mount_from=())
+    return Elsewhere(to=to, keep_host=options.keep_host, may_read=admission.may_write, hint=hint)
 
 
 def _check_rights(targets: Sequence[Target], admission: Admission) -> None:

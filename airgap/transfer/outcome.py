@@ -176,7 +176,7 @@ class ImportedImage:
         digest: What the target name stands for now.
         outcome: pushed; present (the same digest was there); skipped (another digest was there
             and stays); planned (dry run); image-only (one platform instead of its index); failed;
-            waiting (for content on a medium that has not come yet).
+            waiting (for content on a medium or in a bundle that has not come yet).
     """
 
     source: str
@@ -202,6 +202,7 @@ class ImportResult:
         omitted: What these images name and the bundle leaves out on purpose.
         notes: What happened otherwise than one might think.
         seconds: How long it took.
+        blobs_copied: How many were read in another repository of the registry and sent.
     """
 
     bundle_id: Digest
@@ -216,3 +217,4 @@ class ImportResult:
     omitted: tuple[Omission, ...]
     notes: tuple[str, ...]
     seconds: float
+    blobs_copied: int = 0

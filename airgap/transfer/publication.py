@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from airgap.bundle.bases import HeldBlob
 from airgap.bundle.catalog import Catalog, CatalogReferrer
 from airgap.bundle.engines import runnable_manifests
-from airgap.errors import ConflictError, IncompleteBundleError
+from airgap.errors import BundleFormatError, ConflictError, IncompleteBundleError
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Document, Index
@@ -37,8 +38,9 @@ class Publication:
         documents: The image's manifests, children before parents; the last is what the name
             stands for.
         referrals: What refers to any of them, subjects before referrers.
-        blobs: What must be there before the manifests.
+        blobs: What must be there before the manifests, and comes with the bundle.
         is_sparse: Whether an index names manifests that do not travel.
+        held: What must be there before the manifests, and is left to the destination.
     """
 
     target: Target
@@ -46,6 +48,7 @@ class Publication:
     referrals: tuple[Referral, ...]
     blobs: tuple[Descriptor, ...]
     is_sparse: bool
+    held: tuple[HeldBlob, ...] = ()
 
     @property
     def root(self) -> Document:
@@ -81,16 +84,18 @@ def plan_publications(
 
     Raises:
         IncompleteBundleError: A manifest names content that the bundle neither holds nor lists as
-            left out.
+            left out or left to the destination.
+        BundleFormatError: What is left to the destination has another size than a manifest says.
         ConflictError: One tag would have to name two manifests.
     """
     referrers: dict[tuple[str, Digest], list[CatalogReferrer]] = {}
     for referrer in catalog.referrers:
         referrers.setdefault((referrer.repository, referrer.subject), []).append(referrer)
-    held = {digest for digest, _ in catalog.blobs}
+    carried = {digest for digest, _ in catalog.blobs}
     omitted = set(catalog.omissions())
+    held = {blob.digest: blob for blob in catalog.held}
     publications = tuple(
-        _Planner(target, documents, referrers, held, omitted).plan() for target in targets
+        _Planner(target, documents, referrers, carried, omitted, held).plan() for target in targets
     )
     _check_tags(publications)
     return publications
@@ -117,9 +122,11 @@ class _Planner:
     target: Target
     documents: Mapping[Digest, Document]
     referrers: Mapping[tuple[str, Digest], list[CatalogReferrer]]
-    held: set[Digest]
+    carried: set[Digest]
     omitted: set[Digest]
+    held: Mapping[Digest, HeldBlob]
     blobs: dict[Digest, Descriptor] = field(default_factory=dict[Digest, Descriptor])
+    left: dict[Digest, HeldBlob] = field(default_factory=dict[Digest, HeldBlob])
     is_sparse: bool = False
 
     def plan(self) -> Publication:
@@ -139,7 +146,12 @@ class _Planner:
                 referrals.append(Referral(closure, subject, referrer.tag or None))
                 waiting.extend(document.descriptor.digest for document in closure)
         return Publication(
-            self.target, documents, tuple(referrals), tuple(self.blobs.values()), is_sparse
+            self.target,
+            documents,
+            tuple(referrals),
+            tuple(self.blobs.values()),
+            is_sparse,
+            tuple(self.left.values()),
         )
 
     def _closure(self, root: Digest) -> tuple[Document, ...]:
@@ -167,8 +179,15 @@ class _Planner:
 
     def _need(self, blob: Descriptor, parent: Digest) -> None:
         # A manifest that stands among layers is a blob there, whatever else it is.
-        if blob.digest in self.held or blob.digest in self.documents:
+        if blob.digest in self.carried or blob.digest in self.documents:
             self.blobs.setdefault(blob.digest, blob)
+        elif blob.digest in self.held:
+            left = self.left.setdefault(blob.digest, self.held[blob.digest])
+            if left.size != blob.size:
+                raise BundleFormatError(
+                    f"the catalog leaves {blob.digest} to the destination with {left.size} bytes, "
+                    f"and {parent} says {blob.size}"
+                )
         elif blob.digest not in self.omitted:
             raise IncompleteBundleError(
                 f"{self.target.image.reference.tagged}: {parent} needs {blob.digest}, which the "

@@ -216,6 +216,7 @@ def plan_import(
         options.keep_going,
         options.dry_run,
         options.rollback,
+        options.ledger,
     )
     publications = plan_publications(targets, catalog, documents)
     return Publisher(RegistryReceiver(client, to.registry), publications, settings, run=run)

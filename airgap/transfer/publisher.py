@@ -14,17 +14,22 @@ from airgap.oci.digest import Digest
 from airgap.oci.manifest import Document
 from airgap.run import Run
 from airgap.run.events import ItemFinished
+from airgap.transfer.base_guard import BaseGuard, Elsewhere
 from airgap.transfer.copy import BlobSource
 from airgap.transfer.destination import Target
 from airgap.transfer.existing_tags import ExistingTags, OnExistingTag
-from airgap.transfer.outcome import Failure, ImportedImage, ImportResult, Outcome
+from airgap.transfer.ledger import Ledger
+from airgap.transfer.outcome import ImportResult
 from airgap.transfer.publication import Publication
-from airgap.transfer.push_blobs import Attempt, BlobPusher, Tally, sending_order
-from airgap.transfer.push_manifests import ManifestPusher, Sparse, tag_digests
+from airgap.transfer.publish_report import PublishReport
+from airgap.transfer.push_blobs import Attempt, BlobPusher, sending_order
+from airgap.transfer.push_held import HeldPusher
+from airgap.transfer.push_manifests import ManifestPusher, Sparse
 from airgap.transfer.receiver import Receiver, ReceivingRepository
 from airgap.transfer.rehearsal import RehearsedRepository
 from airgap.transfer.rollback import RollbackGuard
 from airgap.transfer.standing import PHASE, Standing
+from airgap.transfer.tally import Tally
 from airgap.transfer.workers import Task, Workers
 
 
@@ -38,6 +43,7 @@ class PublishSettings:
     keep_going: bool
     is_dry: bool
     rollback: RollbackGuard | None = None
+    ledger: Ledger | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +75,14 @@ class Publisher:
         self._settings = settings
         self._run = run
         self._scope = run.scoped()
-        receiver = receiver.within(self._scope)
-        self._tally = Tally()
-        width = min(settings.jobs, receiver.width)
+        self._receiver = receiver.within(self._scope)
+        self._tally = Tally(settings.ledger)
+        width = min(settings.jobs, self._receiver.width)
         self._blobs = BlobPusher(self._tally, width=width, is_dry=settings.is_dry)
-        self._lock = threading.Lock()
         self._list_lock = threading.Lock()
-        names = {p.target.repository for p in self._publications}
-        real = {name: receiver.repository(name) for name in names}
-        self._repositories: dict[str, ReceivingRepository] = {
-            name: RehearsedRepository(repository) if settings.is_dry else repository
-            for name, repository in real.items()
-        }
+        self._repositories: dict[str, ReceivingRepository] = {}
+        for name in {p.target.repository for p in self._publications}:
+            self._repositories[name] = self._repository(name)
         self._standing = Standing(keep_going=settings.keep_going, run=run)
         self._tags = ExistingTags(
             self._registry,
@@ -90,10 +92,18 @@ class Publisher:
             sparse=settings.sparse,
             rollback=settings.rollback,
         )
-        self._named: dict[Target, Digest] = {}
-        self._present: set[Target] = set()
+        self._report = PublishReport(
+            self._registry,
+            self._publications,
+            self._standing,
+            self._tags,
+            sparse=settings.sparse,
+            is_dry=settings.is_dry,
+        )
+        self._held: HeldPusher | None = None
         self._wanted = _wants(self._publications)
-        self._notes: list[str] = []
+        if settings.ledger is not None:
+            settings.ledger.watch(self._report)
 
     @property
     def publications(self) -> tuple[Publication, ...]:
@@ -130,10 +140,30 @@ class Publisher:
         for rollback in self._tags.rollbacks.values():
             self._run.warn("rollback", rollback.text)
 
+    def check_bases(self, catalog: Catalog, elsewhere: Elsewhere) -> None:
+        """Ask for everything that a bundle leaves to the registry, before anything is sent.
+
+        Args:
+            catalog: What the bundle carries and leaves.
+            elsewhere: Where else a blob may lie than in an image's own repository.
+
+        Raises:
+            MissingBaseError: Something is not there. With `keep_going` what needs it fails.
+        """
+        ready = [p for p in self._publications if self._standing.is_ready(p.target)]
+        guard = BaseGuard(self._repository, ready, catalog, elsewhere)
+        self._held = HeldPusher(guard, self._standing, self._blobs, self._tally, self._attempts_for)
+        self._held.check(self._parallel, registry=self._registry, hint=elsewhere.hint)
+
+    def push_held(self) -> None:
+        """Take over what lies in other repositories of the registry, in parallel."""
+        if self._held is not None:
+            self._held.push(self._parallel)
+
     def push_blobs(
         self, source: BlobSource | None, *, held: Callable[[Descriptor], bool] | None = None
     ) -> None:
-        """Send what is missing, in parallel.
+        """Send what is missing, in parallel; first what lies in other repositories is taken over.
 
         Args:
             source: Where the blobs are; None for a dry run, which opens none.
@@ -168,6 +198,7 @@ class Publisher:
 
             return push
 
+        self.push_held()
         wanted = sending_order(want.descriptor for want in self._wanted.values())
         self._parallel([task(descriptor) for descriptor in wanted])
 
@@ -207,25 +238,9 @@ class Publisher:
 
     def result(self, catalog: Catalog, *, seconds: float) -> ImportResult:
         """What became of everything that was to come from a bundle."""
-        sent = {d.descriptor.digest for p in self._publications for d in p.all_documents()}
-        images = tuple(self._image(publication) for publication in self._publications)
-        return ImportResult(
-            catalog.id,
-            images,
-            sum(len(p.referrals) for p in self._publications if self._standing.is_ready(p.target)),
-            self._tally.pushed,
-            self._tally.pushed_bytes,
-            self._tally.present,
-            self._tally.mounted,
-            self._tally.manifests,
-            tuple(
-                Failure(target.image.reference.tagged, error)
-                for target, error in self._standing.failed.items()
-            ),
-            tuple(o for o in catalog.omitted if not sent.isdisjoint(o.parents)),
-            (*(rollback.text for rollback in self._tags.rollbacks.values()), *self._notes),
-            seconds,
-        )
+        for note in self._held.notes() if self._held is not None else ():
+            self._report.note(note)
+        return self._report.result(catalog, self._tally, seconds=seconds)
 
     def _push_manifests(self, publication: Publication, run: Run) -> None:
         target = publication.target
@@ -241,54 +256,8 @@ class Publisher:
         )
         named = pusher.push(publication)
         digest = named.descriptor.digest
-        with self._lock:
-            self._named[target] = digest
-            if target.tag is None and digest not in pusher.sent:
-                self._present.add(target)
-            self._notes.extend(self._notes_on(publication, digest))
+        self._report.sent(publication, digest, is_new=digest in pusher.sent)
         run.emit(ItemFinished(PHASE, target.image.reference.tagged))
-
-    def _notes_on(self, publication: Publication, named: Digest) -> Iterator[str]:
-        """What became of a publication that somebody who looks at its name would not expect."""
-        target = publication.target
-        if named != target.image.digest:
-            why = (
-                "--sparse image asks for that, as not all of its platforms were exported"
-                if self._settings.sparse == "image"
-                else "the registry wants all platforms of an index, and not all were exported"
-            )
-            yield f"{self._name(target)} is one image instead of an index: {why}"
-        for referral in publication.referrals:
-            if referral.tag in self._tags.kept(target.repository):
-                yield (
-                    f"{self._registry}/{target.repository}:{referral.tag} stays as it is: what "
-                    f"{target.image.reference.tagged} brings under it is there by digest only, "
-                    f"{referral.document.descriptor.digest}"
-                )
-
-    def _image(self, publication: Publication) -> ImportedImage:
-        target = publication.target
-        digest = target.image.digest
-        current = self._tags.current(target.repository, target.tag)
-        outcome: Outcome = "pushed"
-        if target in self._standing.failed:
-            outcome = "failed"
-        elif target in self._standing.waiting:
-            outcome = "waiting"
-        elif target.tag in self._tags.kept(target.repository) and current is not None:
-            outcome, digest = "skipped", current
-        elif self._named[target] == digest and (
-            current in tag_digests(publication.root) or target in self._present
-        ):
-            outcome = "present"
-        elif self._settings.is_dry:
-            outcome = "planned"
-        elif self._named[target] != digest:
-            outcome, digest = "image-only", self._named[target]
-        return ImportedImage(target.image.reference.tagged, self._name(target), digest, outcome)
-
-    def _name(self, target: Target) -> str:
-        return f"{self._registry}/{target.repository}{target.locator}"
 
     def _targets(self, digest: Digest) -> list[Target]:
         return self._wanted[digest].targets
@@ -299,16 +268,24 @@ class Publisher:
         return [self._repositories[name] for name in dict.fromkeys(t.repository for t in targets)]
 
     def _attempts(self, digest: Digest) -> Attempt:
+        return self._attempts_for(self._targets(digest))
+
+    def _attempts_for(self, targets: Sequence[Target]) -> Attempt:
         """Attempts with a blob in one repository: what that refuses, others may take."""
 
         @contextmanager
         def attempt(repository: ReceivingRepository) -> Iterator[None]:
-            targets = self._targets(digest)
             there = [t for t in targets if t.repository == repository.repository]
             with self._standing.attempt(there, of_destination=True):
                 yield
 
         return attempt
+
+    def _repository(self, name: str) -> ReceivingRepository:
+        if name in self._repositories:
+            return self._repositories[name]
+        repository = self._receiver.repository(name)
+        return RehearsedRepository(repository) if self._settings.is_dry else repository
 
     def _parallel(self, tasks: Sequence[Callable[[Run], None]]) -> None:
         workers = Workers(self._settings.jobs, run=self._run, ends=self._scope)

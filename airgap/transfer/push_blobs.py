@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from airgap.content.store import Chunks, Ingest, Opener
-from airgap.errors import IntegrityError, UnavailableError
+from airgap.errors import (
+    ContentNotFoundError,
+    IncompleteBundleError,
+    IntegrityError,
+    UnavailableError,
+)
 from airgap.oci.descriptor import Descriptor
 from airgap.run import Run
 from airgap.run.events import BlobFinished
 from airgap.transfer.copy import copy_blob
 from airgap.transfer.receiver import ReceivingRepository
+from airgap.transfer.tally import Tally
 from airgap.transfer.window import Receiver as WindowReceiver
 from airgap.transfer.window import Window
 from airgap.transfer.workers import Task, Workers
@@ -24,23 +29,6 @@ Attempt = Callable[[ReceivingRepository], AbstractContextManager[None]]
 
 
 _DAMAGED = "the bundle was damaged or changed: `airgap verify bundle` lists where; copy it again"
-
-
-@dataclass(slots=True)
-class Tally:
-    """What was sent so far; counted by several threads."""
-
-    pushed: int = 0
-    pushed_bytes: int = 0
-    present: int = 0
-    mounted: int = 0
-    manifests: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def add(self, name: str, count: int = 1) -> None:
-        """Count something."""
-        with self.lock:
-            setattr(self, name, getattr(self, name) + count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +88,9 @@ class BlobPusher:
         present, missing = self._look(descriptor, repositories, attempt, run)
         if self._is_dry:
             if missing and not present:
-                self._count_sent(descriptor)
-                missing.pop()
-            self._tally.add("mounted", len(missing))
+                self._tally.blob(descriptor, missing.pop().repository, "pushed")
+            for repository in missing:
+                self._tally.blob(descriptor, repository.repository, "mounted")
             return
         for repository in missing:
             mount_from = present[0].repository if present else None
@@ -126,6 +114,28 @@ class BlobPusher:
                 if not self._mount(descriptor, repository, present, run):
                     lacking.append(repository)
         return lacking
+
+    def take_over(
+        self,
+        descriptor: Descriptor,
+        home: ReceivingRepository,
+        repositories: Sequence[ReceivingRepository],
+        *,
+        attempt: Attempt,
+        run: Run,
+    ) -> None:
+        """Bring a blob from one repository into others: mounted, or read there and sent.
+
+        Raises:
+            IncompleteBundleError: It was there a moment ago and is gone.
+            IntegrityError: The repository gives other bytes than it should.
+        """
+        for repository in repositories:
+            if self._is_dry:
+                self._tally.blob(descriptor, repository.repository, "mounted")
+                continue
+            with attempt(repository):
+                self._take(descriptor, home, repository, run)
 
     def push_passing(
         self,
@@ -158,6 +168,35 @@ class BlobPusher:
         if len(repositories) == 1 and present:
             self._sample = descriptor, present[0]
         window.drain()
+
+    def _take(
+        self,
+        descriptor: Descriptor,
+        home: ReceivingRepository,
+        repository: ReceivingRepository,
+        run: Run,
+    ) -> None:
+        def open_at(offset: int, /) -> AbstractContextManager[Chunks]:
+            return home.open(descriptor, offset=offset)
+
+        upload = _Upload(repository, home.repository)
+        try:
+            sent = copy_blob(open_at, upload, descriptor, run=run)
+        except ContentNotFoundError as error:
+            raise IncompleteBundleError(
+                f"{descriptor.digest} was in {home.name} and cannot be had from there any more: "
+                f"{error.message}",
+                missing=[str(descriptor.digest)],
+                hint="run the same command again: it says what is missing",
+            ) from error
+        except IntegrityError as error:
+            error.origin = error.origin or "destination"
+            error.hint = error.hint or f"{home.name} is damaged there: the blob must be brought"
+            raise
+        if sent is None:
+            self._count_mounted(descriptor, repository, run)
+        else:
+            self._tally.blob(descriptor, repository.repository, "copied")
 
     def _try_mounting(self, repositories: Sequence[ReceivingRepository], attempt: Attempt) -> None:
         """Find out whether the registry mounts, with a blob that it has, such as a config.
@@ -252,7 +291,7 @@ class BlobPusher:
             with attempt(repository):
                 (present if repository.has_blob(descriptor) else missing).append(repository)
         for repository in present:
-            self._tally.add("present")
+            self._tally.blob(descriptor, repository.repository, "present")
             run.emit(BlobFinished(descriptor, repository.name, "present"))
         return present, missing
 
@@ -274,14 +313,10 @@ class BlobPusher:
         if sent is None:
             self._count_mounted(descriptor, repository, run)
         else:
-            self._count_sent(descriptor)
-
-    def _count_sent(self, descriptor: Descriptor) -> None:
-        self._tally.add("pushed")
-        self._tally.add("pushed_bytes", descriptor.size)
+            self._tally.blob(descriptor, repository.repository, "pushed")
 
     def _count_mounted(
         self, descriptor: Descriptor, repository: ReceivingRepository, run: Run
     ) -> None:
-        self._tally.add("mounted")
+        self._tally.blob(descriptor, repository.repository, "mounted")
         run.emit(BlobFinished(descriptor, repository.name, "mounted"))

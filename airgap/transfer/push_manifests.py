@@ -20,8 +20,8 @@ from airgap.oci.manifest import Document, Index, parse_manifest
 from airgap.oci.referrers import fallback_tag, referrer_descriptor, referrers_index
 from airgap.run import Run
 from airgap.transfer.publication import Publication, Referral
-from airgap.transfer.push_blobs import Tally
 from airgap.transfer.receiver import ReceivingRepository
+from airgap.transfer.tally import Tally
 
 Sparse = Literal["index", "image", "fail"]
 
@@ -138,18 +138,26 @@ class ManifestPusher:
     def _put(self, document: Document) -> None:
         """Send a manifest by digest unless it is there."""
         self._run.cancel.check()
-        if self._repository.resolve(str(document.descriptor.digest)) is None:
+        is_missing = self._repository.resolve(str(document.descriptor.digest)) is None
+        if is_missing:
             self._repository.put_manifest(document)
             self.sent.add(document.descriptor.digest)
-            self._tally.add("manifests")
+        self._note(document, is_sent=is_missing)
 
     def _tag(self, document: Document, tag: str) -> None:
         """Let a tag name a manifest, unless it does already or is to stay."""
         self._run.cancel.check()
-        if tag not in self._keep_tags and self._tags.get(tag) not in tag_digests(document):
+        if tag in self._keep_tags:
+            return
+        is_moved = self._tags.get(tag) not in tag_digests(document)
+        if is_moved:
             self._repository.put_manifest(document, tag=tag)
             self._tags[tag] = document.descriptor.digest
-            self._tally.add("manifests")
+        self._note(document, is_sent=is_moved)
+        self._tally.tag(self._repository.repository, tag, document.descriptor.digest)
+
+    def _note(self, document: Document, *, is_sent: bool) -> None:
+        self._tally.manifest(document.descriptor, self._repository.repository, is_sent=is_sent)
 
     def _list_referrers(self, referrals: Sequence[Referral]) -> None:
         """Keep the lists of referrers up where the registry does not do that itself.

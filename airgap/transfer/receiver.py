@@ -9,7 +9,7 @@ from typing import Protocol
 from airgap.content.depot import Depot
 from airgap.content.depot import Repository as StoredRepository
 from airgap.content.ingest import PresentIngest
-from airgap.content.store import Ingest
+from airgap.content.store import Chunks, Ingest
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Document
@@ -45,6 +45,10 @@ class ReceivingRepository(Protocol):
 
     def has_blob(self, descriptor: Descriptor, /) -> bool:
         """Whether the blob is there."""
+        ...
+
+    def open(self, descriptor: Descriptor, /, *, offset: int = 0) -> AbstractContextManager[Chunks]:
+        """Read a blob from an offset on, where it is to come into another repository."""
         ...
 
     def ingest(
@@ -156,6 +160,9 @@ class _DepotRepository:
 
     def has_blob(self, descriptor: Descriptor, /) -> bool:
         return self._stored.has_blob(descriptor)
+
+    def open(self, descriptor: Descriptor, /, *, offset: int = 0) -> AbstractContextManager[Chunks]:
+        return self._stored.open(descriptor, offset=offset)
 
     @contextmanager
     def ingest(

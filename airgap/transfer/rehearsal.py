@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
-from airgap.content.store import Ingest
+from airgap.content.store import Chunks, Ingest
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Document
@@ -50,6 +50,10 @@ class RehearsedRepository:
     def has_blob(self, descriptor: Descriptor, /) -> bool:
         """Whether the blob is there."""
         return self._real.has_blob(descriptor)
+
+    def open(self, descriptor: Descriptor, /, *, offset: int = 0) -> AbstractContextManager[Chunks]:
+        """Never called: a dry run reads no blob."""
+        raise AssertionError(f"a dry run would read {descriptor.digest} from {offset} on")
 
     def ingest(
         self, descriptor: Descriptor, /, *, mount_from: str | None = None

@@ -26,7 +26,8 @@ class Standing:
     Attributes:
         keeps_going: Whether a target that fails leaves the others alone.
         failed: The targets that failed, and why.
-        waiting: The targets that wait, and the blobs they wait for.
+        waiting: The targets that wait for the next medium, and the blobs they wait for.
+        lacking: The targets that wait for another bundle, and the blobs they wait for.
     """
 
     def __init__(self, *, keep_going: bool, run: Run) -> None:
@@ -35,13 +36,19 @@ class Standing:
         self._lock = threading.Lock()
         self.failed: dict[Target, AirgapError] = {}
         self.waiting: dict[Target, set[Digest]] = {}
+        self.lacking: dict[Target, set[Digest]] = {}
 
     def is_ready(self, target: Target) -> bool:
         """Whether nothing that a target needs is known to be missing."""
-        return target not in self.failed and target not in self.waiting
+        return not any(target in those for those in (self.failed, self.waiting, self.lacking))
+
+    def lack(self, target: Target, digests: Iterable[Digest]) -> None:
+        """Let a target wait for blobs that come with another bundle."""
+        with self._lock:
+            self.lacking.setdefault(target, set()).update(digests)
 
     def wait(self, targets: Iterable[Target], digest: Digest) -> None:
-        """Let targets wait for a blob."""
+        """Let targets wait for a blob that comes with another medium."""
         with self._lock:
             for target in targets:
                 self.waiting.setdefault(target, set()).add(digest)

@@ -18,9 +18,9 @@ from airgap.oci.referrers import fallback_tag
 from airgap.run import Run
 from airgap.transfer.destination import Destination, plan_targets
 from airgap.transfer.publication import plan_publications
-from airgap.transfer.push_blobs import Tally
 from airgap.transfer.push_manifests import ManifestPusher
 from airgap.transfer.receiver import DepotReceiver
+from airgap.transfer.tally import Tally
 from tests.support import builders
 from tests.support.builders import AMD64
 from tests.support.bundles import BundleBuilder

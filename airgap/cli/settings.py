@@ -14,12 +14,25 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from airgap.cli.values import as_count, as_flag, as_hosts, as_jobs, as_path, as_seconds, as_text
+from airgap.cli.values import (
+    as_count,
+    as_flag,
+    as_hosts,
+    as_jobs,
+    as_path,
+    as_paths,
+    as_required,
+    as_seconds,
+    as_text,
+)
 from airgap.errors import SettingsError
 
 SYSTEM_FILE = Path("/etc/airgap/airgap.toml")
+TRUST_FILE = "trust.toml"
 MAX_FILE = 1 << 20
 _PREFIX = "AIRGAP_"
+_TRUST = ("trust", "require")
+"""What the system's file says of these is not replaced by later places, but counts beside them."""
 
 _READERS: dict[str, Callable[[object, str], Any]] = {
     "plain_http": as_hosts,
@@ -36,6 +49,8 @@ _READERS: dict[str, Callable[[object, str], Any]] = {
     "json": as_flag,
     "quiet": as_flag,
     "verbose": as_flag,
+    "trust": as_paths,
+    "require": as_required,
     "progress": as_flag,
     "log_file": as_path,
     "custody_log": as_path,
@@ -59,6 +74,7 @@ class Environment:
         data_folder: Where the registry keeps its data if nobody says otherwise (XDG).
         state_folder: Where what was done between media is remembered (XDG).
         notify_socket: Where the service manager wants to be told (sd_notify), if it does.
+        key_passphrase: What opens the private keys that sign.
     """
 
     docker_config: Path
@@ -71,6 +87,20 @@ class Environment:
     data_folder: Path = Path("airgap")
     state_folder: Path = Path("airgap-state")
     notify_socket: str | None = None
+    key_passphrase: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Trusted:
+    """What one place says of trust.
+
+    Attributes:
+        paths: Public keys and trust files.
+        require: How many of those who are trusted must sign; None leaves it to the trust files.
+    """
+
+    paths: tuple[Path, ...] = ()
+    require: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +125,9 @@ class Settings:
     progress: bool = True
     log_file: Path | None = None
     custody_log: Path | None = None
+    trust: tuple[Path, ...] = ()
+    require: int | None = None
+    system_trust: Trusted = Trusted()
 
 
 class _Given(NamedTuple):
@@ -122,8 +155,11 @@ def load_settings(
         SettingsError: A value or a key makes no sense; names where it stands.
     """
     environ = os.environ if environ is None else environ
+    system_file = SYSTEM_FILE if system_file is None else system_file
+    system = _file_layer(system_file)
     layers = [
-        *_file_layers(flags, environ, SYSTEM_FILE if system_file is None else system_file),
+        {name: given for name, given in system.items() if name not in _TRUST},
+        *_user_layers(flags, environ),
         _environment_layer(environ),
         _flag_layer(flags),
     ]
@@ -135,8 +171,11 @@ def load_settings(
             merged.pop("quiet", None)
             merged.pop("verbose", None)
         merged |= layer
-    values = {name: _READERS[name](given.value, given.origin) for name, given in merged.items()}
-    settings = Settings(read_environment(environ), **values)
+    settings = Settings(
+        read_environment(environ),
+        **_values({"trust": _trust_file(_config_home(environ) / "airgap/airgap.toml")} | merged),
+        system_trust=_system_trust({"trust": _trust_file(system_file)} | system),
+    )
     if settings.key and not settings.cert:
         raise SettingsError(
             f"{merged['key'].origin} is given without a certificate",
@@ -169,6 +208,7 @@ def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
         data_folder=_xdg_folder(environ, "XDG_DATA_HOME", ".local/share") / "airgap",
         state_folder=_xdg_folder(environ, "XDG_STATE_HOME", ".local/state") / "airgap",
         notify_socket=environ.get("NOTIFY_SOCKET") or None,
+        key_passphrase=environ.get(f"{_PREFIX}KEY_PASSPHRASE") or None,
     )
 
 
@@ -203,16 +243,29 @@ def _environment_layer(environ: Mapping[str, str]) -> _Layer:
     return layer
 
 
-def _file_layers(
-    flags: Mapping[str, object], environ: Mapping[str, str], system_file: Path
-) -> list[_Layer]:
-    layers = [
-        _read_file(path)
-        for path in (system_file, _config_home(environ) / "airgap/airgap.toml")
-        if _exists(path)
-    ]
+def _user_layers(flags: Mapping[str, object], environ: Mapping[str, str]) -> list[_Layer]:
+    layers = [_file_layer(_config_home(environ) / "airgap/airgap.toml")]
     chosen = flags.get("config") or environ.get(f"{_PREFIX}CONFIG")
     return [*layers, _read_file(Path(str(chosen)))] if chosen else layers
+
+
+def _file_layer(path: Path) -> _Layer:
+    return _read_file(path) if _exists(path) else {}
+
+
+def _trust_file(path: Path) -> _Given:
+    """The trust file beside a settings file, which counts where nothing names another one."""
+    beside = path.absolute().with_name(TRUST_FILE)
+    return _Given([str(beside)] if _exists(beside) else [], str(beside))
+
+
+def _system_trust(layer: _Layer) -> Trusted:
+    values = _values({name: given for name, given in layer.items() if name in _TRUST})
+    return Trusted(values["trust"], values.get("require"))
+
+
+def _values(layer: _Layer) -> dict[str, Any]:
+    return {name: _READERS[name](given.value, given.origin) for name, given in layer.items()}
 
 
 def _exists(path: Path) -> bool:
@@ -251,6 +304,9 @@ def _read_file(path: Path) -> _Layer:
         if _READERS[name] is as_path and isinstance(value, str) and value:
             # A path in a file counts from that file: never from the current folder.
             value = path.absolute().parent / as_path(value, f"{path}: {key}")
+        if _READERS[name] is as_paths:
+            folder, origin = path.absolute().parent, f"{path}: {key}"
+            value = [str(folder / found) for found in as_paths(value, origin)]
         layer[name] = _Given(value, f"{path}: {key}")
     return layer
 

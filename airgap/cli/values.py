@@ -47,6 +47,19 @@ def as_path(value: object, origin: str) -> Path:
         raise _wrong(origin, "names a home folder that there is none of") from error
 
 
+def as_paths(value: object, origin: str) -> tuple[Path, ...]:
+    """Read paths of files: a list, or text with colons, as in PATH."""
+    parts = value.split(":") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple):
+        raise _wrong(origin, "must be a list of paths")
+    return tuple(as_path(part, origin) for part in parts)
+
+
+def as_required(value: object, origin: str) -> int:
+    """Read how many must have signed."""
+    return _integer(value, origin, 1, 100)
+
+
 def as_text(value: object, origin: str) -> str:
     """Read a text that is not shown in errors: it may hold a password."""
     if not isinstance(value, str) or not value.isprintable():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Literal, Unpack
 
 import click
 
+from airgap.cli.custody import custody, file_names
 from airgap.cli.encryption_options import decrypt_options, encrypted_bundle
 from airgap.cli.image_policy_options import image_policy_options, required_keys
 from airgap.cli.invocation import Invocation
@@ -21,6 +23,7 @@ from airgap.cli.options import (
     output_options,
 )
 from airgap.cli.render import import_lines, partial_error
+from airgap.cli.rollback_options import RollbackFlags, rollback_guard, rollback_options
 from airgap.cli.session import Session
 from airgap.cli.values import as_digest
 from airgap.errors import SettingsError
@@ -33,7 +36,7 @@ from airgap.transfer.publish import import_bundle as run_import
 COMMAND = "import bundle"
 
 
-class ImportFlags(NetworkFlags):
+class ImportFlags(NetworkFlags, RollbackFlags):
     """The options of the command."""
 
     bundle: tuple[Path, ...]
@@ -81,6 +84,7 @@ class ImportFlags(NetworkFlags):
     help="How an index whose platforms do not all travel is pushed.",
 )
 @click.option("--tag-digests", metavar="PREFIX", help="Tag images that have only a digest.")
+@rollback_options
 @expect_option
 @jobs_option
 @click.option("--dry-run", is_flag=True, help="Print what would be pushed and push nothing.")
@@ -112,9 +116,12 @@ def import_bundle(invocation: Invocation, **flags: Unpack[ImportFlags]) -> None:
     keys, word = flags["identity"], flags["passphrase_file"]
     with (
         session.run() as run,
+        custody(session, run, "import", is_dry=flags["dry_run"]) as entry,
         session.client(run) as client,
         encrypted_bundle(bundle, keys, word, run) as encrypted,
     ):
+        entry.tell(paths=file_names(flags["bundle"]), destination=str(to))
+        options = replace(options, rollback=rollback_guard(session, run))
         if encrypted is not None:
             result = run_import(encrypted, to, client=client, options=options, run=run)
         elif isinstance(bundle, tuple):
@@ -124,6 +131,7 @@ def import_bundle(invocation: Invocation, **flags: Unpack[ImportFlags]) -> None:
             )
         else:
             result = run_import(bundle, to, client=client, options=options, run=run)
+        entry.imported(result)
         session.show_result(result, lambda: import_lines(result, to=to, is_dry=flags["dry_run"]))
         if result.failed:
             raise partial_error(result.failed, "imported")

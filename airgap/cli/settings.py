@@ -54,6 +54,7 @@ _READERS: dict[str, Callable[[object, str], Any]] = {
     "progress": as_flag,
     "log_file": as_path,
     "custody_log": as_path,
+    "no_rollback": as_flag,
 }
 NAMES = frozenset(_READERS)
 """What can be set by flag, environment and file alike."""
@@ -125,6 +126,7 @@ class Settings:
     progress: bool = True
     log_file: Path | None = None
     custody_log: Path | None = None
+    no_rollback: bool = False
     trust: tuple[Path, ...] = ()
     require: int | None = None
     system_trust: Trusted = Trusted()

@@ -148,7 +148,7 @@ def rollback_error(rollbacks: Collection[Rollback]) -> ConflictError:
     )
     return ConflictError(
         message,
-        hint="leave out --no-rollback if that is what you want; --only PATTERN takes other images",
+        hint="--allow-rollback if that is what you want; --only PATTERN takes other images",
         origin="destination",
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from airgap.cli import options, settings
+from airgap.cli import options, rollback_options, settings
 from airgap.cli.settings import load_settings, read_environment, wants_json
 from airgap.errors import SettingsError
 
@@ -255,7 +255,7 @@ def test_json_is_guessed_for_errors_in_the_command_line(
 
 def test_every_shared_option_is_a_setting() -> None:
     """What all network commands take can stand in the environment and in files, too."""
-    kinds = (options.NetworkFlags, options.OutputFlags, options.CustodyFlags)
+    kinds = (options.NetworkFlags, options.OutputFlags, rollback_options.RollbackFlags)
     names = {name for kind in kinds for name in kind.__annotations__}
     assert names - {"config"} == settings.NAMES - {"jobs"}
 

@@ -120,4 +120,4 @@ def test_an_import_that_is_refused_names_all_its_tags() -> None:
     both = rollback_error(rollbacks)
     assert isinstance(both, ConflictError)
     assert "r:1/a:1, r:1/b:2" in both.message
-    assert "--no-rollback" in (both.hint or "")
+    assert "--allow-rollback" in (both.hint or "")

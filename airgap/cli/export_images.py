@@ -12,6 +12,12 @@ import click
 
 from airgap.bundle.media_sizes import parse_volume_size
 from airgap.bundle.parity import ParityRequest
+from airgap.cli.against_options import (
+    AgainstFlags,
+    against_options,
+    check_against,
+    receiver_options,
+)
 from airgap.cli.encryption_options import encrypt_options, encryption
 from airgap.cli.image_policy_options import image_policy_options, required_keys
 from airgap.cli.invocation import Invocation
@@ -25,7 +31,7 @@ from airgap.cli.options import (
     network_options,
     output_options,
 )
-from airgap.cli.references import read_references
+from airgap.cli.references import Wanted, read_wanted
 from airgap.cli.render import export_lines, partial_error, plan_lines, spread_lines
 from airgap.cli.session import Session
 from airgap.cli.values import as_size
@@ -46,7 +52,7 @@ if TYPE_CHECKING:
 COMMAND = "export images"
 
 
-class ExportFlags(NetworkFlags):
+class ExportFlags(NetworkFlags, AgainstFlags):
     """The options of the command."""
 
     references: tuple[str, ...]
@@ -93,8 +99,9 @@ class ExportFlags(NetworkFlags):
     type=BUNDLE,
     multiple=True,
     metavar="FILE",
-    help="A list of references, one a line; - is standard input (repeatable).",
+    help="A list of references, one a line, or a lock file; - is standard input (repeatable).",
 )
+@against_options
 @click.option(
     "--from",
     "sources",
@@ -179,15 +186,16 @@ def export_images(invocation: Invocation, **flags: Unpack[ExportFlags]) -> None:
     """
     is_pipe = str(flags["output"]) == "-"
     session = Session(invocation, flags, command=COMMAND, is_bundle_on_stdout=is_pipe)
-    references = _references(flags)
-    options = _options(flags, session.settings.jobs)
+    wanted = _wanted(flags)
+    options = _options(flags, session.settings.jobs, wanted)
     _check_media_options(flags, is_pipe=is_pipe)
     is_dry = flags["dry_run"]
     target = flags["output"] if is_dry or not is_pipe else _standard_output()
     with session.run() as run, _source(session, flags, run) as client:
-        if isinstance(client, Holdings) and (flags["only"] or not references):
-            chosen = client.references(flags["only"])
-            references = tuple(dict.fromkeys((*references, *chosen)))
+        references = _references(flags, wanted, client)
+        references, options = receiver_options(
+            flags, references, options, client=client, locks=wanted.locks, run=run
+        )
         if is_dry:
             output = None if is_pipe else flags["output"]
             plan = plan_export(references, output, client=client, options=options, run=run)
@@ -214,15 +222,27 @@ def export_images(invocation: Invocation, **flags: Unpack[ExportFlags]) -> None:
             raise partial_error(failed, "exported")
 
 
-def _references(flags: ExportFlags) -> tuple[Reference, ...]:
+def _wanted(flags: ExportFlags) -> Wanted:
     has_source = bool(flags["sources"])
     if flags["only"] and not has_source:
         raise SettingsError(
             "--only chooses among the images of --from",
             hint="name the images, or a bundle with --from",
         )
-    is_required = not has_source or bool(flags["file"])
-    return read_references(flags["references"], flags["file"], required=is_required)
+    check_against(flags, is_asked=bool(flags["references"] or flags["file"] or flags["only"]))
+    is_required = not (has_source or flags["exactly"]) or bool(flags["file"])
+    return read_wanted(flags["references"], flags["file"], required=is_required)
+
+
+def _references(
+    flags: ExportFlags, wanted: Wanted, client: Client | Holdings
+) -> tuple[Reference, ...]:
+    """What is asked for: of a bundle or layout all, where nothing is named."""
+    references = wanted.references
+    if isinstance(client, Holdings) and (flags["only"] or not references):
+        chosen = client.references(flags["only"])
+        references = tuple(dict.fromkeys((*references, *chosen)))
+    return references
 
 
 def _source(
@@ -234,10 +254,10 @@ def _source(
     return session.client(run)
 
 
-def _options(flags: ExportFlags, jobs: int) -> ExportOptions:
+def _options(flags: ExportFlags, jobs: int, wanted: Wanted) -> ExportOptions:
     load, volume_size = flags["load_platform"], flags["volume_size"]
     return ExportOptions(
-        platforms=tuple(Platform.parse(text) for text in flags["platform"]),
+        platforms=tuple(map(Platform.parse, flags["platform"])) or wanted.platforms,
         referrers=flags["referrers"],
         require_signature=required_keys(flags["require_signature"]),
         allow_missing_at_source=flags["allow_missing_at_source"],
@@ -248,6 +268,7 @@ def _options(flags: ExportFlags, jobs: int) -> ExportOptions:
         keep_going=flags["keep_going"],
         volume_size=parse_volume_size(volume_size) if volume_size is not None else None,
         protect=_protect(flags),
+        lock=flags["lock"],
         encrypt=encryption(
             flags["encrypt_to"],
             passphrase=flags["passphrase"],

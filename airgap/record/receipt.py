@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Literal, get_args
 
 from airgap.oci.digest import Digest
+from airgap.record.log import LogPosition
 
 ReceiptOutcome = Literal["complete", "partial", "failed"]
 BlobOutcome = Literal["pushed", "present", "mounted", "copied"]
@@ -105,14 +106,6 @@ class ReceiptFailure:
 
 
 @dataclass(frozen=True, slots=True)
-class LogHead:
-    """The end of a log: how many entries it has, and the hash of the last one."""
-
-    length: int
-    head: Digest
-
-
-@dataclass(frozen=True, slots=True)
 class ReceiptHolding:
     """What a receipt says of one digest.
 
@@ -146,7 +139,7 @@ class Receipt:
         blobs: The configs and layers that are there, likewise.
         tags: What was tagged beside the images, sorted.
         failed: What failed while the rest went on.
-        log: The end of the log of custody after its entry of this import; None without a log.
+        log: How far the log of custody goes with its entry of this import; None without a log.
         raw: The canonical bytes.
     """
 
@@ -165,7 +158,7 @@ class Receipt:
     blobs: tuple[ReceiptEntry, ...] = ()
     tags: tuple[ReceiptTag, ...] = ()
     failed: tuple[ReceiptFailure, ...] = ()
-    log: LogHead | None = None
+    log: LogPosition | None = None
     raw: bytes = field(default=b"", repr=False, compare=False)
 
     @property

@@ -15,11 +15,11 @@ from airgap.oci.digest import Digest
 from airgap.oci.document import canonical_bytes, parse_object
 from airgap.oci.reference import Reference, is_registry, is_repository, is_tag
 from airgap.record.format_version import check_version
+from airgap.record.log import LogPosition
 from airgap.record.receipt import (
     BLOB_OUTCOMES,
     IMAGE_OUTCOMES,
     OUTCOMES,
-    LogHead,
     Receipt,
     ReceiptBase,
     ReceiptEntry,
@@ -243,11 +243,11 @@ def _failure(entry: Mapping[str, Any]) -> ReceiptFailure:
     return ReceiptFailure(_text(entry, "name"), code, _text(entry, "message"))
 
 
-def _log(entry: Mapping[str, Any]) -> LogHead:
+def _log(entry: Mapping[str, Any]) -> LogPosition:
     length = entry.get("length")
     if not isinstance(length, int) or isinstance(length, bool) or not 0 < length <= MAX_BLOB:
         raise InvalidContentError(f"{str(length)[:60]!r} is not the length of a log")
-    return LogHead(length, Digest.parse(entry.get("head")))
+    return LogPosition(length, Digest.parse(entry.get("head")))
 
 
 def _each(

@@ -7,7 +7,8 @@ catalog says that it is held, or where somebody says that one should look.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from shlex import quote
 
@@ -140,6 +141,14 @@ class BaseGuard:
     def is_supplied(self, blobs: Iterable[HeldBlob]) -> bool:
         """Whether all of some blobs come with the bundle that this one supplements."""
         return all(self._catalog.bases[blob.base].kind == "need" for blob in blobs)
+
+    def completed(self, waiting: Mapping[Target, Iterable[Digest]]) -> dict[Digest, int]:
+        """The bundles that this one supplements, and how many images wait for each."""
+        bundles = (
+            {self._catalog.bases[self._questions[digest].blob.base].id for digest in digests}
+            for digests in waiting.values()
+        )
+        return dict(Counter(bundle for found in bundles for bundle in sorted(found)))
 
     def _task(self, question: _Question) -> Callable[[Run], None]:
         def look(run: Run) -> None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from airgap.bundle.catalog import Catalog
 from airgap.errors import AirgapError, CancelledError, ConflictError
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
+from airgap.record.log import LogPosition
 from airgap.record.receipt import (
     BlobOutcome,
-    LogHead,
     Receipt,
     ReceiptBase,
     ReceiptEntry,
@@ -112,13 +112,13 @@ class Ledger:
             self._noted.tags[repository, tag] = digest
 
     def receipt(
-        self, error: BaseException | None = None, *, log: LogHead | None = None
+        self, error: BaseException | None = None, *, log: LogPosition | None = None
     ) -> Receipt | None:
         """The receipt of what was done up to now; None where it is not known of which bundle.
 
         Args:
             error: What ended the import; None where it came to its end.
-            log: The end of the log of custody.
+            log: How far the log of custody goes.
 
         Raises:
             SettingsError: A text that was given cannot stand in a receipt.
@@ -210,8 +210,3 @@ def _stop(error: BaseException) -> ReceiptFailure:
     if isinstance(error, KeyboardInterrupt):
         return failure_of(CancelledError("interrupted"))
     return failure_of(AirgapError(f"unexpected {type(error).__name__}"))
-
-
-def with_log(receipt: Receipt, log: LogHead) -> Receipt:
-    """A receipt that also names the end of a log."""
-    return write_receipt(replace(receipt, log=log))

@@ -73,10 +73,10 @@ class HeldPusher:
 
     def notes(self) -> Iterator[str]:
         """What somebody should know who does not expect images to wait."""
-        if count := len(self._standing.lacking):
+        for digest, count in self._guard.completed(self._standing.lacking).items():
             yield (
-                f"{count_text(count, 'image')} {'waits' if count == 1 else 'wait'} for what comes "
-                "with the bundle that this one completes: import that one now, or again"
+                f"{count_text(count, 'image')} {'waits' if count == 1 else 'wait'} for the rest: "
+                f"import the bundle {digest} now, or again"
             )
 
     def _ask(self, targets: Sequence[Target], look: Callable[[Run], None]) -> Callable[[Run], None]:

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airgap.oci.digest import Digest
+from airgap.record.log import LogPosition
 from airgap.record.receipt import (
-    LogHead,
     Receipt,
     ReceiptBase,
     ReceiptEntry,
@@ -60,6 +60,6 @@ def make_receipt(**changes: Any) -> Receipt:
         ),
         "tags": (ReceiptTag("mirror/library/app", "sha256-aa.sig", digest_of("sig")),),
         "failed": (ReceiptFailure("docker.io/library/web:1", "unavailable", "it broke off"),),
-        "log": LogHead(4, digest_of("entry")),
+        "log": LogPosition(4, digest_of("entry")),
     }  # fmt: skip
     return write_receipt(Receipt(**(values | changes)))

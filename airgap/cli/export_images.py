@@ -18,6 +18,7 @@ from airgap.cli.against_options import (
     check_against,
     receiver_options,
 )
+from airgap.cli.custody import custody, file_names
 from airgap.cli.encryption_options import encrypt_options, encryption
 from airgap.cli.image_policy_options import image_policy_options, required_keys
 from airgap.cli.invocation import Invocation
@@ -26,7 +27,9 @@ from airgap.cli.options import (
     BUNDLE,
     FILE,
     NEW_BUNDLE,
+    CustodyFlags,
     NetworkFlags,
+    custody_option,
     jobs_option,
     network_options,
     output_options,
@@ -52,7 +55,7 @@ if TYPE_CHECKING:
 COMMAND = "export images"
 
 
-class ExportFlags(NetworkFlags, AgainstFlags):
+class ExportFlags(NetworkFlags, CustodyFlags, AgainstFlags):
     """The options of the command."""
 
     references: tuple[str, ...]
@@ -172,6 +175,7 @@ class ExportFlags(NetworkFlags, AgainstFlags):
 @click.option("--dry-run", is_flag=True, help="Print the plan and fetch no layers.")
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
 @click.option("--keep-going", is_flag=True, help="Leave out what fails, and exit with 3.")
+@custody_option
 @network_options
 @output_options
 @click.pass_obj
@@ -191,7 +195,12 @@ def export_images(invocation: Invocation, **flags: Unpack[ExportFlags]) -> None:
     _check_media_options(flags, is_pipe=is_pipe)
     is_dry = flags["dry_run"]
     target = flags["output"] if is_dry or not is_pipe else _standard_output()
-    with session.run() as run, _source(session, flags, run) as client:
+    with (
+        session.run() as run,
+        custody(session, run, "export", is_dry=is_dry) as entry,
+        _source(session, flags, run) as client,
+    ):
+        entry.tell(paths=file_names([flags["output"]]))
         references = _references(flags, wanted, client)
         references, options = receiver_options(
             flags, references, options, client=client, locks=wanted.locks, run=run
@@ -212,10 +221,12 @@ def export_images(invocation: Invocation, **flags: Unpack[ExportFlags]) -> None:
                 options=options,
                 run=run,
             )
+            entry.spread(done)
             session.show_result(done, lambda: spread_lines(done))
             failed = done.failed
         else:
             result = run_export(references, target, client=client, options=options, run=run)
+            entry.exported(result)
             session.show_result(result, lambda: export_lines(result))
             failed = result.failed
         if failed:

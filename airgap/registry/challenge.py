@@ -59,17 +59,19 @@ class Access:
         repository: In which repository; empty for the registry as a whole.
         write: Whether it writes there.
         mount_from: Another repository that must be readable as well.
+        lists_repositories: Whether it asks the registry as a whole for its repositories.
     """
 
     repository: str = ""
     write: bool = False
     mount_from: str | None = None
+    lists_repositories: bool = False
 
     @property
     def scopes(self) -> frozenset[str]:
         """The scopes that a token needs (distribution's token specification)."""
         if not self.repository:
-            return frozenset()
+            return frozenset({"registry:catalog:*"} if self.lists_repositories else ())
         actions = "pull,push" if self.write else "pull"
         scopes = {f"repository:{self.repository}:{actions}"}
         if self.mount_from and self.mount_from != self.repository:

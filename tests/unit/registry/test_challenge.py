@@ -71,6 +71,7 @@ def test_hostile_headers_take_no_time(text: str) -> None:
 def test_access_becomes_scopes() -> None:
     """What a request needs is written the way token servers read it."""
     assert Access().scopes == frozenset()
+    assert Access(lists_repositories=True).scopes == {"registry:catalog:*"}
     assert Access("a/b").scopes == {"repository:a/b:pull"}
     assert Access("a/b", write=True).scopes == {"repository:a/b:pull,push"}
     assert Access("a/b", write=True, mount_from="c").scopes == {

@@ -14,7 +14,7 @@ from typing import NoReturn
 from airgap.bundle.opened import BundleState, OpenedBundle
 from airgap.bundle.patrol import REST, Patrol
 from airgap.bundle.reader import BundleReader
-from airgap.bundle.served import Naming, ServedImage, Shelf
+from airgap.bundle.served import Naming, ServedImage, Shelf, check_held
 from airgap.content.depot import FileRegion, Upload
 from airgap.content.holdings import HeldContent, Holdings
 from airgap.content.store import Chunks, Ingest
@@ -201,6 +201,7 @@ class BundleDepot:
 
     Raises:
         ConflictError: Two images would have the same name.
+        IncompleteBundleError: A bundle leaves blobs to its receiver that none of the others holds.
         StorageError: A bundle was replaced while it was opened.
     """
 
@@ -210,6 +211,7 @@ class BundleDepot:
         self, readers: Iterable[BundleReader], naming: Naming, *, rest: float = REST
     ) -> None:
         self._bundles = [OpenedBundle(reader) for reader in readers]
+        check_held([bundle.reader for bundle in self._bundles])
         self._shelves: dict[str, Shelf] = {}
         for bundle in self._bundles:
             images: dict[str, list[ServedImage]] = {}

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from airgap.bundle import closure
+from airgap.bundle.bases import HeldBlob
 from airgap.bundle.opened import OpenedBundle
 from airgap.bundle.reader import BundleReader
-from airgap.errors import ConflictError
+from airgap.errors import ConflictError, IncompleteBundleError
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Document
 from airgap.oci.referrers import referrer_descriptor
+from airgap.wording import count_text, size_text
+
+_SHOWN = 3
+"""So many images are named at once; there may be hundreds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +29,7 @@ class ServedImage:
         repository: The repository that it lies in.
         tags: What the tags name that it brings: its own, and those of cosign.
         manifests: Every manifest and index that belongs to it, those of referrers included.
-        blobs: The blobs that these need.
+        blobs: The blobs that these need, also those that lie in other bundles.
         referrals: Subjects and what refers to them, also where a referrer does not say so itself.
     """
 
@@ -33,6 +39,38 @@ class ServedImage:
     manifests: tuple[Digest, ...]
     blobs: tuple[Digest, ...]
     referrals: tuple[tuple[Digest, Digest], ...] = ()
+
+
+def check_held(readers: Sequence[BundleReader]) -> None:
+    """See that what bundles leave to their receiver lies in others that are served with them.
+
+    Raises:
+        IncompleteBundleError: Some of it does not.
+    """
+    for reader in readers:
+        missing = [
+            blob
+            for blob in reader.catalog.held
+            if all(other.length(blob.digest) != blob.size for other in readers)
+        ]
+        if missing:
+            raise _incomplete(reader, missing)
+
+
+def _incomplete(reader: BundleReader, missing: Sequence[HeldBlob]) -> IncompleteBundleError:
+    lost = [blob.digest for blob in missing]
+    names = closure.affected(lost, reader.catalog, reader.documents)
+    images = sorted({name for found in names.values() for name in found})
+    shown = ", ".join(images[:_SHOWN])
+    rest = len(images) - _SHOWN
+    more = f" and {count_text(rest, 'more image')}" if rest > 0 else ""
+    size = sum(blob.size for blob in missing)
+    return IncompleteBundleError(
+        f"{reader.name} leaves {count_text(len(missing), 'blob')} ({size_text(size)}) to its "
+        f"receiver, which no bundle here holds; needed by {shown}{more}",
+        missing=[str(digest) for digest in lost],
+        hint="serve it beside the bundles that hold them, or import it into the registry that does",
+    )
 
 
 Naming = Callable[[BundleReader], Iterable[ServedImage]]

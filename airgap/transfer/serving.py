@@ -52,7 +52,7 @@ def _served(publication: Publication) -> ServedImage:
         target.repository,
         dict(publication.tags()),
         tuple(document.descriptor.digest for document in publication.all_documents()),
-        tuple(blob.digest for blob in publication.blobs),
+        tuple(blob.digest for blob in (*publication.blobs, *publication.held)),
         tuple(
             (referral.subject, referral.document.descriptor.digest)
             for referral in publication.referrals

@@ -1,4 +1,4 @@
-"""What is left out on purpose, for people."""
+"""What is left out on purpose or left to the receiver, for people."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from airgap.bundle.catalog import Omission
 from airgap.cli.visible import count_text, cut, size_text
+from airgap.transfer.outcome import ExportPlan
 
 
 def omission_lines(omitted: Sequence[Omission]) -> Iterator[str]:
@@ -20,6 +21,19 @@ def omission_lines(omitted: Sequence[Omission]) -> Iterator[str]:
         yield f"  other platforms: {listed}"
     others = (f"  {omission_text(o)}" for o in omitted if o.reason != "platform")
     yield from cut(others, rest="`airgap inspect bundle` lists them all")
+
+
+def left_lines(plan: ExportPlan) -> Iterator[str]:
+    """What is left to the receiver because it has it, by who says so."""
+    shares = {share.base: share for share in plan.left_by}
+    for number, base in enumerate(plan.bases):
+        share = shares.get(number)
+        blobs, size = (share.blobs, share.size) if share else (0, 0)
+        whose = f"{base.kind} {base.id.short}" + (f" of {base.place}" if base.place else "")
+        what = f"{count_text(blobs, 'blob')} ({size_text(size)})" if blobs else "nothing"
+        yield f"left to the receiver by {whose}: {what}"
+    if plan.left_blobs and not plan.blob_count:
+        yield "the receiver has every blob: the bundle carries manifests and names alone"
 
 
 def omission_text(omission: Omission) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from airgap.cli.omissions import omission_lines
+from airgap.cli.omissions import left_lines, omission_lines
 from airgap.cli.visible import count_text, cut, size_text, speed_text
 from airgap.errors import PartialError
 from airgap.transfer.destination import Destination
@@ -47,8 +47,9 @@ def plan_lines(plan: ExportPlan) -> Iterator[str]:
         if plan.free_bytes < plan.fetch_bytes + plan.parity_bytes:
             size += ", which is not enough"
     yield size
+    yield from left_lines(plan)
     yield from omission_lines(plan.omitted)
-    yield from _failure_lines(plan.failed)
+    yield from failure_lines(plan.failed)
     yield f"bundle id: {plan.bundle_id}"
 
 
@@ -63,8 +64,9 @@ def export_lines(result: ExportResult) -> Iterator[str]:
     if result.beside is not None and result.beside.text:
         size = size_text(result.beside.block_size)
         yield f"parity protects against {result.beside.text} (blocks of {size})"
+    yield from left_lines(plan)
     yield from omission_lines(plan.omitted)
-    yield from _failure_lines(result.failed)
+    yield from failure_lines(result.failed)
     yield f"bundle id: {plan.bundle_id}"
     if result.is_removable:
         yield "synced; safe to remove"
@@ -84,7 +86,7 @@ def spread_lines(result: SpreadResult) -> Iterator[str]:
     where = "1 medium" if media == 1 else f"{media} media"
     yield f"{images}, {size} in {volumes} on {where}"
     yield f"fetched {speed_text(result.fetched_bytes, result.seconds)}"
-    yield from _failure_lines(result.failed)
+    yield from failure_lines(result.failed)
     yield f"bundle id: {result.bundle_id}"
     if result.scratch is not None:
         yield f"{result.scratch} holds all of it as well; it is not needed any more"
@@ -121,7 +123,7 @@ def import_lines(result: ImportResult, *, to: Destination, is_dry: bool) -> Iter
         yield f"sent {speed_text(result.bytes_pushed, result.seconds)}"
     yield from omission_lines(result.omitted)
     yield from (f"note: {note}" for note in result.notes)
-    yield from _failure_lines(result.failed)
+    yield from failure_lines(result.failed)
     yield f"bundle id: {result.bundle_id}"
 
 
@@ -139,12 +141,18 @@ def partial_error(failed: Sequence[Failure], what: str) -> PartialError:
 def _image_line(image: PlannedImage) -> str:
     platforms = ", ".join(str(platform) for platform in image.platforms) or image.kind
     name = image.reference.tagged
-    return f"  {name}  {platforms}  {size_text(image.size)}  {image.digest}"
+    line = f"  {name}  {platforms}  {size_text(image.size)}  {image.digest}"
+    if image.left_by:
+        whose = ", ".join(f"{share.kind} {share.id.short}" for share in image.left_by)
+        what = f"{count_text(image.left_blobs, 'blob')}, {size_text(image.left_bytes)}"
+        line += f"  without {what} by {whose}"
+    return line
 
 
 def _target_line(image: ImportedImage) -> str:
     return f"  {image.source} -> {image.target}  {_OUTCOMES[image.outcome]}"
 
 
-def _failure_lines(failed: Sequence[Failure]) -> Iterator[str]:
+def failure_lines(failed: Sequence[Failure]) -> Iterator[str]:
+    """What failed while the rest went on."""
     yield from (f"failed: {failure.name}: {failure.error.message}" for failure in failed)

@@ -92,6 +92,9 @@ airgap = LazyGroup(
         "serve": LazyCommand(
             "airgap.cli.serve", "serve_registry", "Be a registry, of a folder or of bundles."
         ),
+        "lock": LazyCommand(
+            "airgap.cli.lock", "lock", "Write down the digests that names stand for."
+        ),
         "gc": LazyCommand("airgap.cli.gc", "collect", "Free the room of what nothing needs."),
         "backup": LazyCommand("airgap.cli.backup", "backup", "Write the data folder into a tar."),
         "restore": LazyCommand("airgap.cli.backup", "restore", "Make a data folder of a backup."),

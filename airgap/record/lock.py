@@ -115,6 +115,11 @@ class Lock:
                 )
         return cls.build(images, platforms)
 
+    @property
+    def id(self) -> Digest:
+        """The digest of the file."""
+        return Digest.of(self.to_bytes())
+
     def to_bytes(self) -> bytes:
         """The file: the same lock always has the same bytes."""
         listed = ", ".join(_text(str(platform)) for platform in self.platforms)

@@ -18,6 +18,7 @@ from airgap.cli.delete_image import DeleteResult
 from airgap.cli.gc import GcResult
 from airgap.cli.inspect_bundle import InspectResult
 from airgap.cli.jsonlines import JsonSink, encode, error_line, event_line, type_name
+from airgap.cli.lock import LockChecked, LockWritten
 from airgap.cli.login import LoginResult, LogoutResult
 from airgap.cli.output import Output
 from airgap.cli.serve import ServeResult, TrustResult
@@ -38,6 +39,8 @@ RESULTS = {
     "export images": ExportResult,
     "export images --dry-run": ExportPlan,
     "export images --spread": SpreadResult,
+    "lock": LockWritten,
+    "lock --check": LockChecked,
     "import bundle": ImportResult,
     "inspect bundle": InspectResult,
     "verify bundle": VerifyResult,

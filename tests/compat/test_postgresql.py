@@ -8,6 +8,7 @@ import pytest
 
 from airgap.errors import ConflictError, SettingsError, StorageError
 from airgap.server.backup import write_backup
+from airgap.server.data_inventory import inventory_of_data_folder
 from airgap.server.database.check import check_storage
 from airgap.server.gc import collect_garbage
 from airgap.server.restore import restore_backup
@@ -19,8 +20,11 @@ from tests.contract.store_contract import (
     MountContract,
 )
 from tests.support import builders
-from tests.support.builders import push
+from tests.support.builders import push, push_blob
 from tests.support.datafolders import DAY, Clock, digests, files, opened
+from tests.support.embedded import EmbeddedRegistry
+from tests.support.inventory_walk import ask, fill, held, walked
+from tests.support.wire import Wire
 
 pytestmark = pytest.mark.compat
 
@@ -110,6 +114,29 @@ def test_everything_is_there_after_a_restart(root, url):
         opened(root)
     with pytest.raises(StorageError, match="another data folder"):
         opened(root.parent / "other", database_url=url)
+
+
+def test_an_inventory_is_made_while_it_is_served(root, url):
+    """By the server and beside it, and what was deleted is not in it."""
+    depot = opened(root, database_url=url)
+    fill(depot)
+    gone = push(depot.repository("gone"), builders.image(seed=9), tag="1")
+    sbom = push(depot.repository("gone"), builders.sbom(gone.descriptor))
+    depot.repository("gone").delete_manifest(gone.digest)
+    push_blob(depot.repository("gone"), builders.random_blob(10))
+    with EmbeddedRegistry(depot=depot) as registry, Wire(registry.host) as wire:
+        inventory = ask(wire)
+        content, images = walked(wire)
+    assert held(inventory) == content
+    assert {name: str(digest) for name, digest in inventory.images} == images
+    assert inventory.find(sbom.digest) is None
+    beside = inventory_of_data_folder(
+        root, made=inventory.made, place=registry.host, database_url=url
+    )
+    depot.close()
+    assert beside.raw == inventory.raw
+    with pytest.raises(SettingsError, match="keeps its metadata in PostgreSQL"):
+        inventory_of_data_folder(root, made=inventory.made)
 
 
 def test_a_backup_moves_between_databases(root, url, server, tmp_path):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Unpack
@@ -37,6 +39,18 @@ from airgap.cli.options import (
 from airgap.cli.references import Wanted, read_wanted
 from airgap.cli.render import export_lines, partial_error, plan_lines, spread_lines
 from airgap.cli.session import Session
+from airgap.cli.signing_options import (
+    SignatureFlags,
+    SignFlags,
+    read_revocations,
+    revocations_option,
+    sign_options,
+    signature_option,
+    signatures_of,
+    signers,
+    trust_of,
+    trust_options,
+)
 from airgap.cli.values import as_size
 from airgap.errors import SettingsError
 from airgap.oci.platform import Platform
@@ -55,7 +69,7 @@ if TYPE_CHECKING:
 COMMAND = "export images"
 
 
-class ExportFlags(NetworkFlags, CustodyFlags, AgainstFlags):
+class ExportFlags(NetworkFlags, CustodyFlags, AgainstFlags, SignFlags, SignatureFlags):
     """The options of the command."""
 
     references: tuple[str, ...]
@@ -66,6 +80,7 @@ class ExportFlags(NetworkFlags, CustodyFlags, AgainstFlags):
     platform: tuple[str, ...]
     load_platform: str | None
     referrers: bool
+    revocations: Path | None
     require_signature: tuple[Path, ...]
     allow_missing_at_source: bool
     non_distributable: bool
@@ -135,6 +150,10 @@ class ExportFlags(NetworkFlags, CustodyFlags, AgainstFlags):
     default=True,
     help="Take signatures, SBOMs and all else that refers to an image (default), or do not.",
 )
+@sign_options
+@revocations_option
+@trust_options
+@signature_option
 @image_policy_options
 @click.option(
     "--allow-missing-at-source",
@@ -191,7 +210,11 @@ def export_images(invocation: Invocation, **flags: Unpack[ExportFlags]) -> None:
     is_pipe = str(flags["output"]) == "-"
     session = Session(invocation, flags, command=COMMAND, is_bundle_on_stdout=is_pipe)
     wanted = _wanted(flags)
-    options = _options(flags, session.settings.jobs, wanted)
+    options = replace(
+        _options(flags, session.settings.jobs, wanted),
+        sign=signers(flags, session),
+        revocations=read_revocations(flags["revocations"]),
+    )
     _check_media_options(flags, is_pipe=is_pipe)
     is_dry = flags["dry_run"]
     target = flags["output"] if is_dry or not is_pipe else _standard_output()
@@ -256,13 +279,18 @@ def _references(
     return references
 
 
-def _source(
-    session: Session, flags: ExportFlags, run: Run
-) -> AbstractContextManager[Client | Holdings]:
+@contextmanager
+def _source(session: Session, flags: ExportFlags, run: Run) -> Iterator[Client | Holdings]:
     """What the images come from: bundles and layouts where any are given, else registries."""
-    if flags["sources"]:
-        return Holdings(flags["sources"])
-    return session.client(run)
+    if not flags["sources"]:
+        with session.client(run) as client:
+            yield client
+        return
+    with Holdings(flags["sources"]) as holdings:
+        trust = trust_of(session)
+        detached = signatures_of(flags["signature"], trust, flags["sources"], run=run)
+        holdings.check_trust(trust, detached, run=run)
+        yield holdings
 
 
 def _options(flags: ExportFlags, jobs: int, wanted: Wanted) -> ExportOptions:

@@ -25,6 +25,13 @@ from airgap.cli.options import (
 from airgap.cli.render import import_lines, partial_error
 from airgap.cli.rollback_options import RollbackFlags, rollback_guard, rollback_options
 from airgap.cli.session import Session
+from airgap.cli.signing_options import (
+    SignatureFlags,
+    signature_option,
+    signatures_of,
+    trust_of,
+    trust_options,
+)
 from airgap.cli.values import as_digest
 from airgap.errors import SettingsError
 from airgap.run import Run
@@ -36,7 +43,7 @@ from airgap.transfer.publish import import_bundle as run_import
 COMMAND = "import bundle"
 
 
-class ImportFlags(NetworkFlags, RollbackFlags):
+class ImportFlags(NetworkFlags, RollbackFlags, SignatureFlags):
     """The options of the command."""
 
     bundle: tuple[Path, ...]
@@ -89,6 +96,8 @@ class ImportFlags(NetworkFlags, RollbackFlags):
 @jobs_option
 @click.option("--dry-run", is_flag=True, help="Print what would be pushed and push nothing.")
 @click.option("--keep-going", is_flag=True, help="Push what can be pushed, and exit with 3.")
+@trust_options
+@signature_option
 @image_policy_options
 @decrypt_options
 @media_options
@@ -121,6 +130,7 @@ def import_bundle(invocation: Invocation, **flags: Unpack[ImportFlags]) -> None:
         encrypted_bundle(bundle, keys, word, run) as encrypted,
     ):
         entry.tell(paths=file_names(flags["bundle"]), destination=str(to))
+        options = _with_trust(options, session, flags, run)
         options = replace(options, rollback=rollback_guard(session, run))
         if encrypted is not None:
             result = run_import(encrypted, to, client=client, options=options, run=run)
@@ -151,6 +161,15 @@ def _options(flags: ImportFlags, jobs: int) -> ImportOptions:
         dry_run=flags["dry_run"],
         require_signature=required_keys(flags["require_signature"]),
     )
+
+
+def _with_trust(
+    options: ImportOptions, session: Session, flags: ImportFlags, run: Run
+) -> ImportOptions:
+    trust = trust_of(session)
+    beside = [path for path in flags["bundle"] if str(path) != "-"]
+    detached = signatures_of(flags["signature"], trust, beside, run=run)
+    return replace(options, trust=trust, signatures=detached)
 
 
 def _gathering(session: Session, flags: ImportFlags, run: Run) -> Gathering:

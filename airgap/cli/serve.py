@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, Unpack
 
@@ -18,6 +19,12 @@ from airgap.cli.serve_limits import LimitFlags, limit_options, read_limits, read
 from airgap.cli.serving import Serving
 from airgap.cli.serving_options import ServingOptions
 from airgap.cli.session import Session
+from airgap.cli.signing_options import (
+    SignatureFlags,
+    signature_option,
+    trust_of,
+    trust_options,
+)
 from airgap.cli.trust import plain_lines, trust_lines
 from airgap.errors import SettingsError
 from airgap.run import Run
@@ -33,7 +40,7 @@ _STOPPING = Notice(
 )
 
 
-class ServeFlags(OutputFlags, DataFlags, LimitFlags):
+class ServeFlags(OutputFlags, DataFlags, LimitFlags, SignatureFlags):
     """The options of the command."""
 
     bundles: tuple[Path, ...]
@@ -127,6 +134,8 @@ class TrustResult:
     help="How requests are noted.",
 )
 @click.option("--print-trust", is_flag=True, help="Print how clients trust it, and end.")
+@trust_options
+@signature_option
 @limit_options
 @output_options
 @click.pass_obj
@@ -197,6 +206,8 @@ def _options(session: Session, flags: ServeFlags) -> ServingOptions:
         limits=read_limits(flags),
         settings=read_settings(flags),
         notify_socket=environment.notify_socket,
+        trust=partial(trust_of, session),
+        signature=flags["signature"],
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -15,8 +15,9 @@ from aiohttp import web
 from airgap.bundle.depot import BundleDepot
 from airgap.bundle.discovery import discover
 from airgap.bundle.opened import BundleState
-from airgap.bundle.reader import open_bundle
+from airgap.bundle.reader import BundleReader, open_bundle
 from airgap.cli.serving_options import TLS_FOLDER, ServingOptions
+from airgap.cli.signing_options import signatures_of
 from airgap.content.arrival import Admission, Arrival, ArrivalOptions, RemoteFile
 from airgap.content.depot import Depot
 from airgap.content.posix import free_bytes
@@ -43,6 +44,8 @@ from airgap.server.pages.visit import Site
 from airgap.server.run import Chore, ServerOptions, new_connections
 from airgap.server.tls import ServerTls
 from airgap.transfer.serving import import_names, served_arrival
+from airgap.transfer.trusting import check_bundle_trust
+from airgap.trust.policy import Trust
 from airgap.wording import count_text
 
 _RENEW_SECONDS = 3600.0
@@ -193,7 +196,8 @@ class Serving:
         data, folder, desk = self._data, self.options.data, None
         if data is not None and folder is not None:
             free = partial(_free, folder)
-            desk = ArrivalDesk(self.depot, _take_bundle, ledger=data, free_bytes=free)
+            take = partial(_take_bundle, self.options.trust)
+            desk = ArrivalDesk(self.depot, take, ledger=data, free_bytes=free)
             self._stack.callback(desk.close)
         return make_site(
             self.depot,
@@ -232,6 +236,7 @@ class Serving:
                 opening.enter_context(open_bundle(list(found.files.values())))
                 for found in discover(paths)
             ]
+            self._check_trust(readers)
             self._served = _Served(
                 served_arrival(reader, keep_host=self.options.keep_host) for reader in readers
             )
@@ -239,6 +244,13 @@ class Serving:
             opening.pop_all()
         self._stack.callback(depot.close)
         return depot
+
+    def _check_trust(self, readers: Sequence[BundleReader]) -> None:
+        """Refuse to serve bundles that are not signed as is demanded."""
+        options, trust = self.options, self.options.trust()
+        detached = signatures_of(options.signature, trust, options.bundles, run=self._run)
+        for reader in readers:
+            check_bundle_trust(reader.catalog, trust, detached, run=self._run)
 
     def _open_guard(self) -> Guard:
         options, folder = self.options, self.options.state_folder
@@ -332,12 +344,19 @@ def _nobody_let_in(options: ServingOptions, hint: str) -> SettingsError:
 
 
 def _take_bundle(
-    file: RemoteFile, depot: Depot, options: ArrivalOptions, admission: Admission, *, run: Run
+    trust: Callable[[], Trust | None],
+    file: RemoteFile,
+    depot: Depot,
+    options: ArrivalOptions,
+    admission: Admission,
+    *,
+    run: Run,
 ) -> Arrival:
     # what brings bundles in takes a good part of the start, and few servers are brought any
     from airgap.transfer.arrive import take_bundle
 
-    return take_bundle(file, depot, options, admission, run=run)
+    # Trust is read anew for each bundle: dates go on, and lists of revoked keys come.
+    return take_bundle(file, depot, options, admission, run=run, trust=trust())
 
 
 def _free(folder: Path) -> int:

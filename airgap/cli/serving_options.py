@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,8 +15,13 @@ from airgap.server.certificates import AUTHORITY, SelfSigned, self_signed
 from airgap.server.limits import Limits
 from airgap.server.run import Listen
 from airgap.server.settings import RegistrySettings
+from airgap.trust.policy import Trust
 
 TLS_FOLDER = "tls"
+
+
+def _nobody() -> None:
+    """Nobody must have signed anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +49,8 @@ class ServingOptions:
     limits: Limits = field(default_factory=Limits)
     settings: RegistrySettings = field(default_factory=RegistrySettings)
     notify_socket: str | None = None
+    trust: Callable[[], Trust | None] = _nobody
+    signature: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Unpack
 
@@ -26,6 +27,13 @@ from airgap.cli.options import (
     output_options,
 )
 from airgap.cli.session import Session
+from airgap.cli.signing_options import (
+    SignatureFlags,
+    signature_option,
+    signatures_of,
+    trust_of,
+    trust_options,
+)
 from airgap.cli.values import as_digest, as_seekable
 from airgap.cli.visible import count_text, cut, held_text, speed_text
 from airgap.errors import (
@@ -38,6 +46,7 @@ from airgap.errors import (
     StorageError,
 )
 from airgap.oci.digest import Digest
+from airgap.transfer.trusting import trust_finding
 
 COMMAND = "verify bundle"
 _ERRORS: dict[ExitCode, type[AirgapError]] = {
@@ -70,7 +79,7 @@ class VerifyResult:
     held_size: int = 0
 
 
-class VerifyFlags(OutputFlags, CustodyFlags):
+class VerifyFlags(OutputFlags, CustodyFlags, SignatureFlags):
     """The options of the command."""
 
     bundle: tuple[Path, ...]
@@ -82,6 +91,8 @@ class VerifyFlags(OutputFlags, CustodyFlags):
 @click.command("bundle")
 @click.argument("bundle", type=FILE, nargs=-1, required=True)
 @expect_option
+@trust_options
+@signature_option
 @click.option(
     "--read-back",
     is_flag=True,
@@ -96,7 +107,8 @@ def verify_bundle(invocation: Invocation, **flags: Unpack[VerifyFlags]) -> None:
 
     BUNDLE is a file, or the files and folders that hold the volumes of one bundle, in any order.
     Volumes that are missing are told at once. Everything that is wrong is listed. The exit code
-    tells the worst: 22 the structure, 20 other bytes than promised, 23 something is missing.
+    tells the worst: 22 the structure, 21 the signatures, 20 other bytes than promised, 23 something
+    is missing.
 
     Of encrypted files every byte is checked for damage, with no key; what is in them is not.
     """
@@ -107,7 +119,13 @@ def verify_bundle(invocation: Invocation, **flags: Unpack[VerifyFlags]) -> None:
     started = time.monotonic()
     with session.run() as run, custody(session, run, "verify") as entry:
         entry.tell(paths=file_names(paths))
-        check = check_encrypted_bundle if is_encrypted(paths) else check_bundle
+        trust = trust_of(session)
+        check: Callable[..., CheckReport] = check_encrypted_bundle
+        if not is_encrypted(paths):
+            detached = signatures_of(flags["signature"], trust, paths, run=run)
+            check = partial(check_bundle, trust=trust_finding(trust, detached, run=run))
+        elif trust is not None:
+            run.warn("signature", "signatures of what is encrypted are checked by its import")
         report = check(
             paths,
             run=run,

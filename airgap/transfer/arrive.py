@@ -31,6 +31,8 @@ from airgap.transfer.publication import Publication, plan_publications
 from airgap.transfer.publisher import Publisher, PublishSettings
 from airgap.transfer.receiver import DepotReceiver
 from airgap.transfer.standing import PHASE
+from airgap.transfer.trusting import check_bundle_trust
+from airgap.trust.policy import Trust
 
 FRONT_PHASE = "front"
 _AHEAD = CHUNK_SIZE // 4
@@ -110,12 +112,22 @@ def take_bundle(
     admission: Admission,
     *,
     run: Run,
+    trust: Trust | None = None,
 ) -> ArrivalValue:
     """Check a bundle, and put what it carries into a depot, tags last.
 
     A `content.arrival.BundleImporter`.
 
+    Args:
+        file: Where the bundle lies.
+        depot: Where its content goes.
+        options: How it is imported.
+        admission: Who brings it, and what is allowed.
+        run: Progress and cancellation.
+        trust: Who must have signed it; None where nobody must.
+
     Raises:
+        SignatureError: It is not signed as is demanded; nothing was written then.
         UnauthorizedError: A repository may not be written to; nothing was written then.
         StorageFullError: There is no room for it; nothing was written then.
         AirgapError: The bundle or the depot failed; what arrived is kept, without a tag.
@@ -123,6 +135,7 @@ def take_bundle(
     run.emit(PhaseStarted(FRONT_PHASE))
     bundle = ArrivingBundle(file)
     catalog = bundle.front.catalog
+    check_bundle_trust(catalog, trust, run=run)
     destination = Destination(admission.registry, options.prefix)
     targets = plan_targets(catalog.images, destination, keep_host=options.keep_host)
     _check_rights(targets, admission)

@@ -201,7 +201,7 @@ def plan_import(
     if options.ledger is not None:
         options.ledger.begin(catalog, to)
     catalog.expect(options.expect)
-    check_bundle_trust(catalog, options.trust, options.signatures)
+    check_bundle_trust(catalog, options.trust, options.signatures, run=run)
     targets = plan_targets(
         catalog.images,
         to,

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from airgap.bundle.catalog import Catalog
+from airgap.bundle.finding import Finding
+from airgap.errors import BundleFormatError, SignatureError
+from airgap.run import Run
+from airgap.run.events import Notice
 from airgap.trust.policy import Trust, Verdict
 from airgap.trust.signatures import Signatures
 from airgap.trust.trust_files import keep, recall
 
 
 def check_bundle_trust(
-    catalog: Catalog, trust: Trust | None, detached: Signatures | None = None
+    catalog: Catalog,
+    trust: Trust | None,
+    detached: Signatures | None = None,
+    *,
+    run: Run | None = None,
 ) -> Verdict | None:
     """Refuse a bundle that is not signed as is demanded; None where nothing is demanded.
 
@@ -19,6 +29,7 @@ def check_bundle_trust(
         catalog: What the bundle carries, with the signatures in its front.
         trust: Who is trusted; None for no demand.
         detached: Signatures that came beside it.
+        run: Told who has signed.
 
     Raises:
         SignatureError: It is not signed well enough.
@@ -29,7 +40,39 @@ def check_bundle_trust(
         return None
     signatures = Signatures.parse(catalog.signatures).merge(detached or Signatures())
     trust = learn(trust, signatures.revocations)
-    return trust.check(catalog.raw, signatures)
+    verdict = trust.check(catalog.raw, signatures)
+    if run is not None:
+        names = ", ".join(
+            f"{signer.name} ({signer.key.short})" if signer.key else signer.name
+            for signer in verdict.signers
+        )
+        run.emit(Notice("info", "signed", f"the bundle is signed by {names}"))
+        for note in verdict.notes:
+            run.warn("signature", note)
+    return verdict
+
+
+def trust_finding(
+    trust: Trust | None, detached: Signatures | None = None, *, run: Run | None = None
+) -> Callable[[Catalog], Finding | None] | None:
+    """What judges the signatures of a bundle that is verified; None where nothing is demanded.
+
+    Args:
+        trust: Who is trusted; None for no demand.
+        detached: Signatures that came beside the bundle.
+        run: Told who has signed.
+    """
+    if trust is None:
+        return None
+
+    def judge(catalog: Catalog) -> Finding | None:
+        try:
+            check_bundle_trust(catalog, trust, detached, run=run)
+        except (SignatureError, BundleFormatError) as error:
+            return Finding("signature", error.message, error.hint)
+        return None
+
+    return judge
 
 
 def learn(trust: Trust, revocations: bytes) -> Trust:

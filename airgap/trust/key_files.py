@@ -15,6 +15,7 @@ from airgap.trust.signed import MAX_SIZE
 
 MAX_DETACHED = 64
 """The most signatures that are looked for beside a bundle: anybody may have put files there."""
+_ENDS = (".sig", ".sigstore.json")
 _PRIVATE = 0o600
 _OPEN = 0o644
 
@@ -108,28 +109,37 @@ def read_detached(paths: Iterable[Path]) -> Signatures:
     return found
 
 
-def find_detached(bundle: Path) -> list[Path]:
-    """The files beside a bundle that hold signatures of it, sorted by name.
+def find_detached(bundle: Iterable[Path]) -> tuple[Path, ...]:
+    """The files beside a bundle that may hold signatures of it, sorted by name.
+
+    Beside a file those begin with its name; in a folder of volumes each of them counts.
+
+    Args:
+        bundle: The files and folders of the bundle.
 
     Raises:
         SettingsError: There are more than anybody signs with.
-        StorageError: The folder cannot be read.
+        StorageError: A folder cannot be read.
     """
-    start = f"{bundle.name}."
-    with storage_errors(bundle.parent):
-        found = [
-            path
-            for path in sorted(bundle.parent.iterdir())
-            if path.name.startswith(start) and path.name.endswith((".sig", ".sigstore.json"))
-        ]
-        found = [path for path in found if path.is_file()]
+    found: set[Path] = set()
+    for path in bundle:
+        with storage_errors(path):
+            is_folder = path.is_dir()
+            if not (is_folder or path.exists()):
+                continue  # whoever opens it says so
+            folder, start = (path, "") if is_folder else (path.parent, f"{path.name}.")
+            found.update(
+                file
+                for file in folder.iterdir()
+                if file.name.startswith(start) and file.name.endswith(_ENDS) and file.is_file()
+            )
     if len(found) > MAX_DETACHED:
         raise SettingsError(
-            f"{len(found)} files beside {bundle} look like signatures; at most {MAX_DETACHED} are"
-            " looked at",
-            hint="name those that count with --signature",
+            f"{len(found)} files beside the bundle look like signatures, and at most {MAX_DETACHED}"
+            " are looked at",
+            hint="take away those that are none, or put the bundle elsewhere",
         )
-    return found
+    return tuple(sorted(found))
 
 
 def _write_new(path: Path, data: bytes, *, mode: int) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from airgap.content.atomic import PRIVATE, make_folder, write_file
 from airgap.errors import SettingsError
 from airgap.trust.key_files import read_limited, read_public
+from airgap.trust.keyless import KeylessIdentity
 from airgap.trust.keys import PublicKey
 from airgap.trust.pem import MAX_PEM
 from airgap.trust.policy import Trust, TrustedIdentity, TrustedKey, TrustPolicy
@@ -142,7 +143,8 @@ def _key(entry: KeyEntry, path: Path) -> TrustedKey:
 
 
 def _identity(entry: IdentityEntry, path: Path) -> TrustedIdentity:
-    raise SettingsError(f"{path}: the identity {entry.name} cannot be used")
+    root = _beside(path, entry.root)
+    return KeylessIdentity(entry.name, entry.identity, entry.issuer, root)
 
 
 def _beside(path: Path, name: str) -> Path:

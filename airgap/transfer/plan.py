@@ -180,7 +180,9 @@ def _merge(
     # A manifest may stand among another's layers: its bytes are here already, once.
     for digest in documents.keys() & blobs.keys():
         del blobs[digest]
-    left = leave_known(blobs, places, known)
+    # An entry of an index is left to nobody, even where only the blobs endpoint knows it.
+    leavable = {d: blob for d, blob in blobs.items() if d not in resolution.unreadable}
+    left = leave_known(leavable, places, known)
     travelling = blobs.keys() - left.held.keys()
     ordered = sorted(configs & travelling)
     ordered += [d for d in blobs if d in travelling and d not in configs]

@@ -17,6 +17,7 @@ from airgap.oci.digest import Digest
 from airgap.trust.keys import PublicKey
 from airgap.trust.revocations import RevocationList, Revocations
 from airgap.trust.signatures import Signatures
+from airgap.trust.sigstore_bundle import key_signature
 
 _SHOWN = 4
 
@@ -186,6 +187,9 @@ class _Signed:
     def __init__(self, data: bytes, signatures: Signatures) -> None:
         self.data = data
         self.signatures = signatures
+        by_key = {raw: key_signature(raw) for raw in signatures.sigstore}
+        self.loose = (*signatures.loose, *(value for value in by_key.values() if value))
+        self.keyless = tuple(raw for raw, value in by_key.items() if not value)
         self._tried: dict[Digest, bool | None] = {}
 
     def is_by(self, key: PublicKey) -> bool | None:
@@ -196,7 +200,7 @@ class _Signed:
 
     def _try(self, key: PublicKey) -> bool | None:
         own = [s.value for s in self.signatures.by_key if s.key == key.id]
-        if any(key.verify(self.data, value) for value in (*own, *self.signatures.loose)):
+        if any(key.verify(self.data, value) for value in (*own, *self.loose)):
             return True
         return False if own else None
 
@@ -242,7 +246,7 @@ class _Count:
 
     def _count_identity(self, identity: TrustedIdentity, now: datetime) -> None:
         problem = None
-        for bundle in self._signed.signatures.sigstore:
+        for bundle in self._signed.keyless:
             problem = identity.find_problem(self._signed.data, bundle, now)
             if problem is None:
                 self.signers.append(Signer(identity.name))
@@ -264,9 +268,9 @@ class _Count:
         if self._unknown:
             shown = _names(key.short for key in self._unknown)
             reasons.append(f"signed by a key that is not trusted: {shown}")
-        if signatures.loose and not self.signers and not self.problems:
+        if self._signed.loose and not self.signers and not self.problems:
             reasons.append("a signature is by no key that is trusted, or of something else")
-        if signatures.sigstore and not policy.identities:
+        if self._signed.keyless and not policy.identities:
             reasons.append("no identity is trusted to sign it with Sigstore")
         if policy.require > 1 or not reasons:
             reasons.insert(0, f"{len(self.signers)} of {policy.require} signatures are there")

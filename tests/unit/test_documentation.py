@@ -82,9 +82,11 @@ def test_the_examples_are_looked_at() -> None:
 
 
 def test_the_settings_that_are_shown_are_read() -> None:
-    """The example of docs/settings.md is TOML with known keys."""
+    """The examples of docs/settings.md are TOML with known keys, and a trust file."""
     from airgap.cli.settings import NAMES
+    from airgap.trust.trust_file import TrustFile
 
     text = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
-    [example] = re.findall(r"```toml\n(.*?)```", text, re.S)
+    example, trust = re.findall(r"```toml\n(.*?)```", text, re.S)
     assert {key.replace("-", "_") for key in tomllib.loads(example)} <= NAMES
+    assert len(TrustFile.parse(trust.encode(), what="the example").keys) == 2

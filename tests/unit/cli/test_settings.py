@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from airgap.cli import options, rollback_options, settings
+from airgap.cli import options, rollback_options, settings, signing_options
 from airgap.cli.settings import load_settings, read_environment, wants_json
 from airgap.errors import SettingsError
 
@@ -253,9 +253,79 @@ def test_json_is_guessed_for_errors_in_the_command_line(
     assert wants_json(arguments, environ=environ) is expected
 
 
+def test_what_the_system_says_of_trust_is_kept_apart(places: dict[str, Path]) -> None:
+    """No later place replaces it, and it does not stand among the user's."""
+    places["system"].write_text('trust = ["release.pub"]\nrequire = 2\n')
+    places["user"].write_text('trust = "mine.pub"\n')
+    for environ, flags in (
+        ({}, {}),
+        ({"AIRGAP_TRUST": "/a.pub:/b.toml", "AIRGAP_REQUIRE": "1"}, {}),
+        ({}, {"trust": (Path("other.pub"),), "require": "1"}),
+    ):
+        found = load(places, environ, **flags)
+        assert found.system_trust.paths == (places["system"].parent / "release.pub",)
+        assert found.system_trust.require == 2
+
+
+def test_the_user_s_word_on_trust_follows_the_order_of_places(places: dict[str, Path]) -> None:
+    """A flag replaces the variable, and that the file; paths in a file count from it."""
+    places["user"].write_text('trust = ["keys/mine.pub", "/abs.toml"]\n')
+    found = load(places)
+    assert found.trust == (places["user"].parent / "keys/mine.pub", Path("/abs.toml"))
+    assert found.require is None
+    environ = {"AIRGAP_TRUST": "/a.pub:/b.toml"}
+    assert load(places, environ).trust == (Path("/a.pub"), Path("/b.toml"))
+    assert load(places, environ, trust=(Path("c.pub"),)).trust == (Path("c.pub"),)
+
+
+def test_the_trust_file_beside_a_settings_file_counts(places: dict[str, Path]) -> None:
+    """Each place has its own, until it names something else."""
+    system = places["system"].with_name("trust.toml")
+    user = places["user"].with_name("trust.toml")
+    assert (load(places).trust, load(places).system_trust.paths) == ((), ())
+    system.touch()
+    user.touch()
+    assert (load(places).trust, load(places).system_trust.paths) == ((user,), (system,))
+    assert load(places, trust=(Path("c.pub"),)).trust == (Path("c.pub"),)
+    assert load(places, trust=(Path("c.pub"),)).system_trust.paths == (system,)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("trust = 1", "trust must be a list of paths"),
+        ("trust = [1]", "trust must be the path of a file"),
+        ("trust = ''", "trust must be the path of a file"),
+        ("require = 0", "require must be a whole number from 1 to 100"),
+        ("require = 'all'", "require must be a whole number"),
+    ],
+)
+def test_wrong_settings_of_trust_are_refused(
+    places: dict[str, Path], line: str, says: str
+) -> None:
+    """In the system's file as in the user's."""
+    for place in ("user", "system"):
+        places[place].write_text(line + "\n")
+        with pytest.raises(SettingsError, match=says):
+            load(places)
+        places[place].unlink()
+
+
+def test_the_passphrase_of_a_key_is_read_and_not_shown() -> None:
+    """It stands in the environment and in no text of the settings."""
+    found = read_environment({"HOME": "/h", "AIRGAP_KEY_PASSPHRASE": "hunter2"})
+    assert found.key_passphrase == "hunter2"
+    assert "hunter2" not in repr(found)
+
+
 def test_every_shared_option_is_a_setting() -> None:
     """What all network commands take can stand in the environment and in files, too."""
-    kinds = (options.NetworkFlags, options.OutputFlags, rollback_options.RollbackFlags)
+    kinds = (
+        options.NetworkFlags,
+        options.OutputFlags,
+        rollback_options.RollbackFlags,
+        signing_options.TrustFlags,
+    )
     names = {name for kind in kinds for name in kind.__annotations__}
     assert names - {"config"} == settings.NAMES - {"jobs"}
 

@@ -52,7 +52,10 @@ def _served(publication: Publication) -> ServedImage:
         target.repository,
         dict(publication.tags()),
         tuple(document.descriptor.digest for document in publication.all_documents()),
-        tuple(blob.digest for blob in (*publication.blobs, *publication.held)),
+        (
+            *(blob.digest for blob in publication.blobs),
+            *(blob.digest for blob in publication.held),
+        ),
         tuple(
             (referral.subject, referral.document.descriptor.digest)
             for referral in publication.referrals

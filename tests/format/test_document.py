@@ -6,24 +6,35 @@ import io
 import json
 import re
 import tarfile
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from airgap.bundle import catalog, members, placement
+from airgap.bundle.bases import FEATURE, Base, BaseKind, HeldBlob
 from airgap.bundle.catalog import Catalog, CatalogImage
 from airgap.bundle.closure import MAX_STEPS
 from airgap.bundle.front import MAX_DOCUMENTS
+from airgap.bundle.layout import plan_layout
+from airgap.bundle.signed import MAX_SIGNATURES
 from airgap.oci import mediatype
 from airgap.oci.digest import Digest
 from airgap.oci.document import MAX_DEPTH, MAX_VALUES
 from airgap.oci.manifest import MAX_MANIFEST_SIZE, parse_manifest
 from airgap.oci.reference import Reference
+from airgap.trust import signatures
+from airgap.trust.keys import PublicKey
+from airgap.trust.signatures import Signatures
 from tests.support.bundles import MadeBundle, assemble
 
 TEXT = (Path(__file__).parents[2] / "docs" / "bundle-format.md").read_text()
-EXAMPLE = TEXT.partition("## Worked example")[2].partition("## Changes")[0]
-BLOCKS = re.findall(r"```json\n(.*?)\n```", EXAMPLE, re.DOTALL)
+EXAMPLE = TEXT.partition("\n## Worked example\n")[2].partition("\n## ")[0]
+UPDATE = TEXT.partition("\n## Worked example of an update\n")[2].partition("\n## ")[0]
+BLOCKS, UPDATE_BLOCKS = (
+    re.findall(r"```(?:json)?\n(.*?)\n```", text, re.DOTALL) for text in (EXAMPLE, UPDATE)
+)
 
 
 def rows(text: str) -> list[list[str]]:
@@ -59,20 +70,68 @@ def test_catalog(made: MadeBundle) -> None:
     assert Catalog.parse(BLOCKS[1].encode()) == made.catalog
 
 
-def test_members(made: MadeBundle) -> None:
-    """Names, offsets, sizes and digests of all members are the ones in the document."""
-    with tarfile.open(fileobj=io.BytesIO(made.data)) as tar:
-        actual = [
+def member_rows(data: bytes) -> list[list[str]]:
+    """The table of the members of a bundle."""
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        return [
             [
                 info.name,
                 f"{info.offset:,}",
                 f"{info.offset_data:,}",
                 f"{info.size:,}",
-                Digest.of(made.data[info.offset_data : info.offset_data + info.size]).hex,
+                Digest.of(data[info.offset_data : info.offset_data + info.size]).hex,
             ]
             for info in tar
         ]
+
+
+def test_members(made: MadeBundle) -> None:
+    """Names, offsets, sizes and digests of all members are the ones in the document."""
+    actual = member_rows(made.data)
     assert rows(EXAMPLE)[1 : 1 + len(actual)] == actual
+
+
+@pytest.fixture(scope="module")
+def update(made: MadeBundle) -> MadeBundle:
+    """The bundle of the second example: the first one's image, with its layer left to the other."""
+    (config, size), (layer, held) = made.catalog.blobs
+    (document,) = made.documents.values()
+    catalog = Catalog.build(
+        images=[
+            CatalogImage(Reference.parse("registry.example/demo:2"), document.descriptor.digest)
+        ],
+        referrers=[],
+        manifests=[document.descriptor],
+        blobs=[(config, size)],
+        omitted=[],
+        bases=[Base("bundle", made.catalog.id)],
+        held=[HeldBlob(layer, held, 0, "registry.example/demo")],
+    )
+    catalog = replace(catalog, signatures=UPDATE_BLOCKS[2].encode())
+    layout = plan_layout(catalog, made.documents)
+    return MadeBundle(layout, made.documents, {config: made.contents[config]})
+
+
+def test_the_update_is_the_one_of_the_document(update: MadeBundle) -> None:
+    """Catalog, members, id, size and digest."""
+    assert UPDATE_BLOCKS[0].encode() == update.catalog.raw
+    assert replace(update.catalog, signatures=b"") == Catalog.parse(update.catalog.raw)
+    actual = member_rows(update.data)
+    assert rows(UPDATE)[1 : 1 + len(actual)] == actual
+    assert dict(rows(UPDATE)[-3:]) == {
+        "bundle id": str(update.catalog.id),
+        "size of the file": f"{update.layout.size:,}",
+        "digest of the file": str(Digest.of(update.data)),
+    }
+
+
+def test_the_update_is_signed_by_the_key_of_the_document(update: MadeBundle) -> None:
+    """The signature is one of exactly the bytes of the catalog, and names the key."""
+    key = PublicKey.parse(UPDATE_BLOCKS[1].encode())
+    (signature,) = Signatures.parse(update.catalog.signatures).by_key
+    assert signature.key == key.id
+    assert key.verify(update.catalog.raw, signature.value)
+    assert not key.verify(update.catalog.raw + b"\n", signature.value)
 
 
 def test_values(made: MadeBundle) -> None:
@@ -103,13 +162,23 @@ def test_header_table() -> None:
     assert block[329:345] == b"0000000\0" * 2
 
 
-def test_fields_are_all_described(made: MadeBundle) -> None:
-    """Every field of catalog, placement and seal stands in the document."""
+def test_fields_are_all_described(made: MadeBundle, update: MadeBundle) -> None:
+    """Every field of catalog, signatures, placement and seal stands in the document."""
     seal = json.loads(made.layout.seal.to_bytes())
     named = set(re.findall(r"`(\w+)`", TEXT))
-    for value in (json.loads(made.catalog.raw), seal["placement"], seal):
+    changed = json.loads(update.catalog.raw)
+    signed = json.loads(update.catalog.signatures)
+    parts = [*changed["bases"], *changed["held"], *signed["signatures"]]
+    for value in (json.loads(made.catalog.raw), changed, signed, *parts, seal["placement"], seal):
         assert value.keys() <= named
-    for media_type in (catalog.MEDIA_TYPE, placement.MEDIA_TYPE, placement.SEAL_MEDIA_TYPE):
+    assert set(get_args(BaseKind)) <= named
+    assert f"`{FEATURE}`" in TEXT
+    for media_type in (
+        signatures.MEDIA_TYPE,
+        catalog.MEDIA_TYPE,
+        placement.MEDIA_TYPE,
+        placement.SEAL_MEDIA_TYPE,
+    ):
         assert f"`{media_type}`" in TEXT
 
 
@@ -117,6 +186,7 @@ def test_limits() -> None:
     """The limits in the document are the ones of the code."""
     limits = dict(rows(TEXT.partition("## Limits")[2].partition("## Reading")[0])[1:])
     assert limits["catalog, `index.json`, `manifest.json"] == f"{catalog.MAX_SIZE >> 20} MiB each"
+    assert limits["signatures"] == f"{MAX_SIGNATURES >> 20} MiB"
     assert limits["a document"].endswith(f"({MAX_MANIFEST_SIZE:,} bytes)")
     assert limits["all documents"] == f"{MAX_DOCUMENTS >> 20} MiB"
     assert limits["depth of JSON"] == str(MAX_DEPTH)

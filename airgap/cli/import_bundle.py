@@ -22,6 +22,7 @@ from airgap.cli.options import (
     network_options,
     output_options,
 )
+from airgap.cli.receipt_options import ReceiptFlags, kept_receipt, receipt_options
 from airgap.cli.render import import_lines, partial_error
 from airgap.cli.rollback_options import RollbackFlags, rollback_guard, rollback_options
 from airgap.cli.session import Session
@@ -34,6 +35,7 @@ from airgap.cli.signing_options import (
 )
 from airgap.cli.values import as_digest
 from airgap.errors import SettingsError
+from airgap.oci.reference import is_repository
 from airgap.run import Run
 from airgap.transfer.destination import Destination
 from airgap.transfer.gather import Gathering, gather_bundle
@@ -43,7 +45,7 @@ from airgap.transfer.publish import import_bundle as run_import
 COMMAND = "import bundle"
 
 
-class ImportFlags(NetworkFlags, RollbackFlags, SignatureFlags):
+class ImportFlags(ReceiptFlags, NetworkFlags, RollbackFlags, SignatureFlags):
     """The options of the command."""
 
     bundle: tuple[Path, ...]
@@ -57,6 +59,7 @@ class ImportFlags(NetworkFlags, RollbackFlags, SignatureFlags):
     jobs: str | None
     dry_run: bool
     keep_going: bool
+    mount_from: tuple[str, ...]
     require_signature: tuple[Path, ...]
     identity: tuple[Path, ...]
     passphrase_file: Path | None
@@ -96,6 +99,13 @@ class ImportFlags(NetworkFlags, RollbackFlags, SignatureFlags):
 @jobs_option
 @click.option("--dry-run", is_flag=True, help="Print what would be pushed and push nothing.")
 @click.option("--keep-going", is_flag=True, help="Push what can be pushed, and exit with 3.")
+@click.option(
+    "--mount-from",
+    multiple=True,
+    metavar="REPOSITORY",
+    help="Look in this repository of the registry for what the bundle leaves to it (repeatable).",
+)
+@receipt_options
 @trust_options
 @signature_option
 @image_policy_options
@@ -114,6 +124,9 @@ def import_bundle(invocation: Invocation, **flags: Unpack[ImportFlags]) -> None:
 
     Encrypted files are read with --identity, all volumes of a bundle at once.
 
+    What the bundle leaves to the registry must be there, in the images' repositories or where
+    the bundle and --mount-from say; that is asked before anything is sent.
+
     Where volumes are missing, what is here is taken, and the next medium is asked for; in any
     order, and also by another run of the same command.
     """
@@ -126,12 +139,13 @@ def import_bundle(invocation: Invocation, **flags: Unpack[ImportFlags]) -> None:
     with (
         session.run() as run,
         custody(session, run, "import", is_dry=flags["dry_run"]) as entry,
+        kept_receipt(session, flags, entry, run, is_dry=flags["dry_run"]) as receipt,
         session.client(run) as client,
         encrypted_bundle(bundle, keys, word, run) as encrypted,
     ):
         entry.tell(paths=file_names(flags["bundle"]), destination=str(to))
         options = _with_trust(options, session, flags, run)
-        options = replace(options, rollback=rollback_guard(session, run))
+        options = replace(options, rollback=rollback_guard(session, run), ledger=receipt.ledger)
         if encrypted is not None:
             result = run_import(encrypted, to, client=client, options=options, run=run)
         elif isinstance(bundle, tuple):
@@ -142,6 +156,7 @@ def import_bundle(invocation: Invocation, **flags: Unpack[ImportFlags]) -> None:
         else:
             result = run_import(bundle, to, client=client, options=options, run=run)
         entry.imported(result)
+        result = receipt.imported(result)
         session.show_result(result, lambda: import_lines(result, to=to, is_dry=flags["dry_run"]))
         if result.failed:
             raise partial_error(result.failed, "imported")
@@ -160,7 +175,18 @@ def _options(flags: ImportFlags, jobs: int) -> ImportOptions:
         keep_going=flags["keep_going"],
         dry_run=flags["dry_run"],
         require_signature=required_keys(flags["require_signature"]),
+        mount_from=tuple(_repository(name) for name in flags["mount_from"]),
+        called=tuple(str(path) for path in flags["bundle"]),
     )
+
+
+def _repository(name: str) -> str:
+    if not is_repository(name):
+        raise SettingsError(
+            f"--mount-from {name!r} is not a repository",
+            hint="write its path in the registry, without the registry: team/base",
+        )
+    return name
 
 
 def _with_trust(

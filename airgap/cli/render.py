@@ -26,7 +26,7 @@ _OUTCOMES = {
     "planned": "to be pushed",
     "image-only": "pushed as a single image",
     "failed": "failed",
-    "waiting": "waiting for another medium",
+    "waiting": "waiting for more",
 }
 
 
@@ -115,8 +115,8 @@ def import_lines(result: ImportResult, *, to: Destination, is_dry: bool) -> Iter
     yield (
         f"blobs: {result.blobs_pushed:,} {'to push' if is_dry else 'pushed'}"
         f" ({size_text(result.bytes_pushed)}), {result.blobs_present:,} there already,"
-        f" {result.blobs_mounted:,} mounted; manifests: {result.manifests_pushed:,}"
-        f"{' to push' if is_dry else ''};"
+        f" {result.blobs_mounted:,} mounted{_copied_text(result)};"
+        f" manifests: {result.manifests_pushed:,}{' to push' if is_dry else ''};"
         f" referrers: {result.referrers:,}"
     )
     if not is_dry:
@@ -125,6 +125,8 @@ def import_lines(result: ImportResult, *, to: Destination, is_dry: bool) -> Iter
     yield from (f"note: {note}" for note in result.notes)
     yield from failure_lines(result.failed)
     yield f"bundle id: {result.bundle_id}"
+    if result.receipt is not None:
+        yield f"receipt: {result.receipt.path} ({result.receipt.outcome}), {result.receipt.id}"
 
 
 def partial_error(failed: Sequence[Failure], what: str) -> PartialError:
@@ -147,6 +149,10 @@ def _image_line(image: PlannedImage) -> str:
         what = f"{count_text(image.left_blobs, 'blob')}, {size_text(image.left_bytes)}"
         line += f"  without {what} by {whose}"
     return line
+
+
+def _copied_text(result: ImportResult) -> str:
+    return f", {result.blobs_copied:,} copied within the registry" if result.blobs_copied else ""
 
 
 def _target_line(image: ImportedImage) -> str:

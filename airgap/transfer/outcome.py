@@ -186,6 +186,21 @@ class ImportedImage:
 
 
 @dataclass(frozen=True, slots=True)
+class WrittenReceipt:
+    """A receipt that an import wrote.
+
+    Attributes:
+        path: The file.
+        id: The digest of the receipt, without its signatures.
+        outcome: complete, partial or failed.
+    """
+
+    path: str
+    id: Digest
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
 class ImportResult:
     """What an import did, or with a dry run what it would do. Sizes are bytes.
 
@@ -203,6 +218,7 @@ class ImportResult:
         notes: What happened otherwise than one might think.
         seconds: How long it took.
         blobs_copied: How many were read in another repository of the registry and sent.
+        receipt: The receipt that was written.
     """
 
     bundle_id: Digest
@@ -218,3 +234,4 @@ class ImportResult:
     notes: tuple[str, ...]
     seconds: float
     blobs_copied: int = 0
+    receipt: WrittenReceipt | None = None

@@ -1,0 +1,147 @@
+"""Options of the receipt that an import writes, and the receipt itself, however the import ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from airgap.cli.author import author_name
+from airgap.cli.signing_options import SignFlags, sign_options, signers
+from airgap.errors import AirgapError, SettingsError
+from airgap.record.receipt_format import MAX_BY, printable
+from airgap.run.events import Notice
+from airgap.transfer.ledger import Ledger
+from airgap.transfer.outcome import ImportResult, WrittenReceipt
+from airgap.transfer.receipts import receipt_before, write_receipt_file
+
+if TYPE_CHECKING:
+    from airgap.cli.custody import CustodyEntry
+    from airgap.cli.options import Command
+    from airgap.cli.session import Session
+    from airgap.run import Run
+    from airgap.trust.keys import PrivateKey
+
+
+class ReceiptFlags(SignFlags):
+    """What a command takes that writes a receipt."""
+
+    receipt: Path | None
+    by: str | None
+
+
+def receipt_options(command: Command) -> Command:
+    """Add `--receipt`, `--by`, and the options of whoever signs."""
+    for option in (
+        sign_options,
+        click.option(
+            "--by", metavar="TEXT", help="Who imports, for the receipt (default: USER@MACHINE)."
+        ),
+        click.option(
+            "--receipt",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="Write what arrived, digest by digest, also where the import fails.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+class KeptReceipt:
+    """The receipt of one run, which is written once; without a path, none.
+
+    Args:
+        path: Where it goes.
+        ledger: Takes down what is done.
+        keys: Those who sign it.
+        entry: The entry of the log of custody, which the receipt names.
+        run: Is told where the receipt of a failed import lies.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        ledger: Ledger,
+        keys: tuple[PrivateKey, ...],
+        entry: CustodyEntry,
+        run: Run,
+    ) -> None:
+        self._path = path
+        self._keys = keys
+        self._entry = entry
+        self._run = run
+        self.ledger = ledger if path is not None else None
+
+    def imported(self, result: ImportResult) -> ImportResult:
+        """Write the receipt of an import that came to its end; the result names it.
+
+        Raises:
+            StorageError: It could not be written.
+        """
+        written = self._write(None)
+        return result if written is None else replace(result, receipt=written)
+
+    def failed(self, error: BaseException) -> None:
+        """Write the receipt of an import that ended early; where that fails, warn."""
+        path = self._path
+        try:
+            written = self._write(error)
+        except AirgapError as failure:
+            self._run.warn("receipt", f"{path} could not be written: {failure.message}")
+            return
+        if written is not None:
+            self._run.emit(Notice("info", "receipt", f"{path} says how far the import came"))
+        elif path is not None:
+            self._run.warn("receipt", f"{path} was not written: it is not known of which bundle")
+
+    def _write(self, error: BaseException | None) -> WrittenReceipt | None:
+        path, ledger, self.ledger = self._path, self.ledger, None
+        receipt = None if ledger is None else ledger.receipt(error, log=self._entry.position)
+        if path is None or receipt is None:
+            return None
+        write_receipt_file(path, receipt, self._keys)
+        return WrittenReceipt(str(path), receipt.id, receipt.outcome)
+
+
+@contextmanager
+def kept_receipt(
+    session: Session, flags: ReceiptFlags, entry: CustodyEntry, run: Run, *, is_dry: bool
+) -> Iterator[KeptReceipt]:
+    """Give the receipt of a run, and write it when the context ends in an error.
+
+    Args:
+        session: The command.
+        flags: Its options.
+        entry: The entry of the log of custody.
+        run: Takes warnings.
+        is_dry: Whether nothing is done at all.
+
+    Raises:
+        SettingsError: The options make no sense together.
+        ConflictError: There is a file that is no receipt, or is one of another import.
+    """
+    path = flags["receipt"]
+    if path is None and flags["sign"]:
+        raise SettingsError("--sign signs a receipt", hint="--receipt FILE writes one")
+    if path is not None and is_dry:
+        raise SettingsError("a dry run has no receipt", hint="leave out --receipt or --dry-run")
+    before = None if path is None else receipt_before(path)
+    by = flags["by"] if flags["by"] is not None else author_name()
+    if printable(by, MAX_BY) != by:
+        raise SettingsError(f"--by takes up to {MAX_BY} characters that can be shown")
+    ledger = Ledger(lambda: datetime.now(UTC), by=by, before=before)
+    kept = KeptReceipt(path, ledger, signers(flags, session), entry, run)
+    try:
+        yield kept
+    except BaseException as error:
+        if kept.ledger is not None:
+            if isinstance(error, AirgapError):
+                entry.end(error=error)
+            kept.failed(error)
+        raise

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-_REQUEST = re.compile(r'"(?:GET|HEAD|POST|PUT|PATCH|DELETE) (\S+) HTTP/')
+_REQUEST = re.compile(r'"(GET|HEAD|POST|PUT|PATCH|DELETE) (\S+) HTTP/')
 _PATIENCE_SECONDS = 20.0
 
 
@@ -113,7 +113,13 @@ class Registry:
 
     def requests(self) -> Counter[str]:
         """How many requests of each kind the access log holds, but for those of the start."""
-        found = _REQUEST.findall(self._log.read_text(errors="replace"))
-        counted = Counter(kind_of(path) for path in found)
+        counted = Counter(kind_of(path) for _, path in self._requests())
         counted["ping"] -= self._pings
         return counted
+
+    def asked(self, method: str, kind: str) -> list[str]:
+        """The paths of the requests of a method and a kind that the access log holds."""
+        return [p for found, p in self._requests() if found == method and kind_of(p) == kind]
+
+    def _requests(self) -> list[tuple[str, str]]:
+        return _REQUEST.findall(self._log.read_text(errors="replace"))

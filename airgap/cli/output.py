@@ -44,9 +44,21 @@ class Output:
         if self._is_open:
             self._hand_on(line if line.endswith("\n") else f"{line}\n")
 
-    def _hand_on(self, text: str) -> None:
+    def write_bytes(self, data: bytes) -> None:
+        """Write bytes as they are.
+
+        Raises:
+            StorageError: They could not be written.
+        """
+        if self._is_open:
+            self._hand_on(data)
+
+    def _hand_on(self, content: str | bytes) -> None:
         try:
-            self._stream.write(text)
+            if isinstance(content, bytes):
+                self._stream.buffer.write(content)
+            else:
+                self._stream.write(content)
             self._stream.flush()
         except BrokenPipeError:
             self._drop()

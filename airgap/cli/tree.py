@@ -85,6 +85,18 @@ delete = LazyGroup(
     },
 )
 
+log = LazyGroup(
+    "log",
+    help="Show and check what was done with bundles here.",
+    lazy={
+        "show": LazyCommand("airgap.cli.custody_log", "show_log", "Show the last entries."),
+        "verify": LazyCommand(
+            "airgap.cli.custody_log", "verify_log", "Check that nothing was changed."
+        ),
+        "export": LazyCommand("airgap.cli.custody_log", "export_log", "Copy it as JSON lines."),
+    },
+)
+
 airgap = LazyGroup(
     "airgap",
     help="Carry container images and every other OCI artifact across an air gap.",
@@ -105,6 +117,6 @@ airgap = LazyGroup(
         ),
     },
 )
-for group in (export, import_, inspect, verify, repair, user, access, delete):
+for group in (export, import_, inspect, verify, repair, user, access, delete, log):
     airgap.add_command(group)
 click.version_option(__version__, prog_name="airgap", message="%(prog)s %(version)s")(airgap)

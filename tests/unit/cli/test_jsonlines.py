@@ -14,6 +14,7 @@ import pytest
 
 from airgap.cli.access import AccessResult, CheckResult
 from airgap.cli.backup import BackupResult, RestoreResult
+from airgap.cli.custody_log import LogCheckResult, LogExportResult, ShowResult
 from airgap.cli.delete_image import DeleteResult
 from airgap.cli.gc import GcResult
 from airgap.cli.inspect_bundle import InspectResult
@@ -56,6 +57,9 @@ RESULTS = {
     "delete image": DeleteResult,
     "backup": BackupResult,
     "restore": RestoreResult,
+    "log show": ShowResult,
+    "log verify": LogCheckResult,
+    "log export": LogExportResult,
 }
 BLOB = Descriptor("a/b", Digest("sha256", "0" * 64), 10, Platform("linux", "arm64", "v8"))
 

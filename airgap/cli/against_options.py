@@ -15,7 +15,7 @@ from airgap.errors import SettingsError
 from airgap.oci.reference import Reference
 from airgap.record.lock import Lock
 from airgap.run import Run
-from airgap.transfer.against import read_known, read_need
+from airgap.transfer.against import Check, read_known, read_need
 from airgap.transfer.bundle_source import Holdings
 from airgap.transfer.export import ExportOptions, open_sources
 from airgap.transfer.locked import warn_of_moved
@@ -89,6 +89,7 @@ def receiver_options(
     *,
     client: Client | Holdings,
     locks: Sequence[Lock],
+    check: Check,
     run: Run,
 ) -> tuple[tuple[Reference, ...], ExportOptions]:
     """Find out what the receiver has or lacks, and whether tags of lock files have moved.
@@ -99,6 +100,7 @@ def receiver_options(
         options: What of it is wanted.
         client: Where images are looked up.
         locks: The lock files that were given.
+        check: Refuses what is not signed as it must be.
         run: Progress and cancellation.
 
     Returns:
@@ -111,9 +113,9 @@ def receiver_options(
     if locks:
         warn_of_moved(locks, sources=sources(), run=run)
     if flags["exactly"] is not None:
-        need = read_need(flags["exactly"])
+        need = read_need(flags["exactly"], check=check)
         return need.references, replace(options, known=need.known)
     if flags["against"]:
-        known = read_known(flags["against"], sources=sources, run=run)
+        known = read_known(flags["against"], check=check, sources=sources, run=run)
         return references, replace(options, known=known)
     return references, options

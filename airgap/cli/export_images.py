@@ -24,6 +24,7 @@ from airgap.cli.custody import custody, file_names
 from airgap.cli.encryption_options import encrypt_options, encryption
 from airgap.cli.image_policy_options import image_policy_options, required_keys
 from airgap.cli.invocation import Invocation
+from airgap.cli.keyless_options import identities_of
 from airgap.cli.media_prompt import MediaPrompt, check_next_command, media_options
 from airgap.cli.options import (
     BUNDLE,
@@ -60,6 +61,7 @@ from airgap.transfer.bundle_source import Holdings
 from airgap.transfer.export import ExportOptions, plan_export
 from airgap.transfer.export import export_images as run_export
 from airgap.transfer.protect import DEFAULT_MEMORY, ProtectOptions
+from airgap.transfer.record_trust import check_record
 from airgap.transfer.scratch import spread_from_scratch
 from airgap.transfer.spread import Spreading, spread_images
 
@@ -226,7 +228,13 @@ def export_images(invocation: Invocation, **flags: Unpack[ExportFlags]) -> None:
         entry.tell(paths=file_names([flags["output"]]))
         references = _references(flags, wanted, client)
         references, options = receiver_options(
-            flags, references, options, client=client, locks=wanted.locks, run=run
+            flags,
+            references,
+            options,
+            client=client,
+            locks=wanted.locks,
+            check=partial(check_record, trust=trust_of(session, identities_of(flags)), run=run),
+            run=run,
         )
         if is_dry:
             output = None if is_pipe else flags["output"]
@@ -287,7 +295,7 @@ def _source(session: Session, flags: ExportFlags, run: Run) -> Iterator[Client |
             yield client
         return
     with Holdings(flags["sources"]) as holdings:
-        trust = trust_of(session)
+        trust = trust_of(session, identities_of(flags))
         detached = signatures_of(flags["signature"], trust, flags["sources"], run=run)
         holdings.check_trust(trust, detached, run=run)
         yield holdings

@@ -13,6 +13,7 @@ from airgap.cli.custody import custody, file_names
 from airgap.cli.encryption_options import decrypt_options, encrypted_bundle
 from airgap.cli.image_policy_options import image_policy_options, required_keys
 from airgap.cli.invocation import Invocation
+from airgap.cli.keyless_options import identities_of
 from airgap.cli.media_prompt import MediaPrompt, check_next_command, media_options
 from airgap.cli.options import (
     BUNDLE,
@@ -192,7 +193,7 @@ def _repository(name: str) -> str:
 def _with_trust(
     options: ImportOptions, session: Session, flags: ImportFlags, run: Run
 ) -> ImportOptions:
-    trust = trust_of(session)
+    trust = trust_of(session, identities_of(flags))
     beside = [path for path in flags["bundle"] if str(path) != "-"]
     detached = signatures_of(flags["signature"], trust, beside, run=run)
     return replace(options, trust=trust, signatures=detached)

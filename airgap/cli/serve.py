@@ -13,6 +13,7 @@ from typing import Literal, Unpack
 import click
 
 from airgap.cli.invocation import Invocation
+from airgap.cli.keyless_options import identities_of
 from airgap.cli.logs import logs_as_notices
 from airgap.cli.options import FILE, DataFlags, OutputFlags, data_option, output_options
 from airgap.cli.serve_limits import LimitFlags, limit_options, read_limits, read_settings
@@ -206,7 +207,7 @@ def _options(session: Session, flags: ServeFlags) -> ServingOptions:
         limits=read_limits(flags),
         settings=read_settings(flags),
         notify_socket=environment.notify_socket,
-        trust=partial(trust_of, session),
+        trust=partial(trust_of, session, identities_of(flags)),
         signature=flags["signature"],
     )
 

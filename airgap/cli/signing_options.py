@@ -10,6 +10,7 @@ from typing import TypedDict
 
 import click
 
+from airgap.cli.keyless_options import KeylessFlags, keyless_options
 from airgap.cli.options import FILE, Command
 from airgap.cli.session import Session
 from airgap.cli.settings import Settings
@@ -18,7 +19,7 @@ from airgap.errors import AirgapError, SettingsError
 from airgap.run import Run
 from airgap.trust.key_files import find_detached, read_detached, read_limited, read_private
 from airgap.trust.keys import PrivateKey
-from airgap.trust.policy import Trust
+from airgap.trust.policy import Trust, TrustedIdentity
 from airgap.trust.revocations import RevocationList
 from airgap.trust.signatures import Signatures
 from airgap.trust.signed import MAX_SIZE
@@ -35,7 +36,7 @@ class SignFlags(TypedDict):
     sign_passphrase_file: Path | None
 
 
-class TrustFlags(TypedDict):
+class TrustFlags(KeylessFlags):
     """What every command that verifies signatures takes."""
 
     trust: tuple[Path, ...]
@@ -80,8 +81,9 @@ def revocations_option(command: Command) -> Command:
 
 
 def trust_options(command: Command) -> Command:
-    """Add `--trust` and `--require`."""
+    """Add `--trust`, `--require` and what trusts an identity of Sigstore."""
     for option in (
+        keyless_options,
         click.option(
             "--require",
             metavar="N",
@@ -173,18 +175,21 @@ def read_revocations(path: Path | None) -> bytes:
     return RevocationList.parse(read_limited(path, MAX_SIZE).strip()).to_bytes()
 
 
-def trust_of(session: Session, *, now: datetime | None = None) -> Trust | None:
+def trust_of(
+    session: Session, identities: Sequence[TrustedIdentity] = (), *, now: datetime | None = None
+) -> Trust | None:
     """Who must have signed, by the system's and the user's word; None where nobody must.
 
     Args:
         session: Knows the settings, with the flags `--trust` and `--require` over them.
+        identities: Those whom options trust to sign without a key.
         now: The time by which keys are judged, if not that of the clock.
 
     Raises:
         SettingsError: A file of trust cannot be read or is wrong.
         SignatureError: A list of revoked keys is damaged.
     """
-    sources = _policies(session.settings)
+    sources = _policies(session.settings, identities)
     if not sources:
         return None
     loaded = [load_policy(source) for source in sources]
@@ -227,13 +232,13 @@ def signatures_of(
     return found
 
 
-def _policies(settings: Settings) -> list[PolicySource]:
+def _policies(settings: Settings, identities: Sequence[TrustedIdentity]) -> list[PolicySource]:
     """The system's policy and the user's. Asking for more signatures makes one, too."""
     system = settings.system_trust
     found = []
     if system.paths or system.require:
         found.append(PolicySource("the system's settings", system.paths, system.require))
     paths = settings.trust or (system.paths if settings.require else ())
-    if paths or settings.require:
-        found.append(PolicySource("your settings", paths, settings.require))
+    if paths or settings.require or identities:
+        found.append(PolicySource("your settings", paths, settings.require, identities))
     return found

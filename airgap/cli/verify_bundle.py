@@ -17,6 +17,7 @@ from airgap.bundle.finding import CheckedFile, CheckReport, Finding
 from airgap.bundle.volume_file import UNFINISHED
 from airgap.cli.custody import custody, file_names
 from airgap.cli.invocation import Invocation
+from airgap.cli.keyless_options import identities_of
 from airgap.cli.options import (
     FILE,
     CustodyFlags,
@@ -119,7 +120,7 @@ def verify_bundle(invocation: Invocation, **flags: Unpack[VerifyFlags]) -> None:
     started = time.monotonic()
     with session.run() as run, custody(session, run, "verify") as entry:
         entry.tell(paths=file_names(paths))
-        trust = trust_of(session)
+        trust = trust_of(session, identities_of(flags))
         check: Callable[..., CheckReport] = check_encrypted_bundle
         if not is_encrypted(paths):
             detached = signatures_of(flags["signature"], trust, paths, run=run)
@@ -171,6 +172,8 @@ def _problems(report: CheckReport) -> AirgapError:
         hint = "find the media of the missing volumes; parity may make some of them again"
     elif all(finding.kind == "other-bundle" for finding in report.findings):
         hint = "the bundle is whole: take the files away that do not belong to it"
+    elif all(finding.kind == "signature" for finding in report.findings):
+        hint = report.findings[0].hint or hint
     return _ERRORS[report.exit_code](f"{report.name}: {count} found", hint=hint)
 
 

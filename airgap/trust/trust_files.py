@@ -29,11 +29,13 @@ class PolicySource:
         name: What messages call it.
         paths: Public keys in PEM, and trust files, which end in `.toml`.
         require: How many must sign, over what the trust files say; None leaves it to them.
+        identities: Those who sign without a key and stand in no file.
     """
 
     name: str
     paths: Sequence[Path]
     require: int | None = None
+    identities: Sequence[TrustedIdentity] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def load_policy(source: PolicySource) -> LoadedPolicy:
             there are keys.
     """
     keys: list[TrustedKey] = []
-    identities: list[TrustedIdentity] = []
+    identities = list(source.identities)
     lists: list[tuple[str, bytes]] = []
     required = [1]
     for path in source.paths:

@@ -25,7 +25,6 @@ from airgap.cli.encryption_options import encrypt_options, encryption
 from airgap.cli.image_policy_options import image_policy_options, required_keys
 from airgap.cli.invocation import Invocation
 from airgap.cli.keyless_options import identities_of
-from airgap.cli.keyless_options import identities_of
 from airgap.cli.media_prompt import MediaPrompt, check_next_command, media_options
 from airgap.cli.options import (
     BUNDLE,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple, Self
 
@@ -19,6 +20,8 @@ from airgap.record.inventory_format import (
     Header,
     Kind,
     Sections,
+    check_place,
+    check_word,
     cut_sections,
     parse_header,
 )
@@ -84,6 +87,22 @@ class Inventory:
         header, start = parse_header(raw)
         sections = cut_sections(raw, header, start)
         return cls(raw, header, start, sections, check_sections(header, sections))
+
+    def with_origin(self, *, place: str, made: datetime, by: str, version: str) -> Self:
+        """The same holdings, told at another time or by somebody else.
+
+        Raises:
+            InvalidContentError: One of these cannot stand in an inventory.
+        """
+        header = replace(
+            self._header,
+            place=check_place(place),
+            made=made,
+            by=check_word(by, "who makes it"),
+            version=check_word(version, "a version"),
+        )
+        raw = header.to_bytes() + bytes(memoryview(self.raw)[self._start :])
+        return type(self).parse(raw)
 
     @property
     def id(self) -> Digest:

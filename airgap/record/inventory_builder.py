@@ -16,7 +16,6 @@ from typing import NamedTuple
 from airgap.errors import InvalidContentError
 from airgap.oci.descriptor import MAX_SIZE as MAX_BLOB
 from airgap.oci.digest import Digest
-from airgap.oci.reference import is_registry
 from airgap.record.inventory import Inventory
 from airgap.record.inventory_check import OtherDigest, check_image_name, name_check, other_bytes
 from airgap.record.inventory_format import (
@@ -25,6 +24,7 @@ from airgap.record.inventory_format import (
     DigestRows,
     Header,
     Kind,
+    check_place,
     check_word,
     number_bytes,
 )
@@ -63,13 +63,16 @@ class InventoryBuilder:
         version: str = "",
         need: Digest | None = None,
     ) -> None:
-        if place and not is_registry(place):
-            raise InvalidContentError(f"{place[:200]!r} is not a registry")
         if (kind == "need") != (need is not None):
             raise InvalidContentError("a need, and nothing else, names a bundle")
         self.is_complete = True
         self._kind: Kind = kind
-        self._origin = place, made, check_word(by, "who makes it"), check_word(version, "a version")
+        self._origin = (
+            check_place(place),
+            made,
+            check_word(by, "who makes it"),
+            check_word(version, "a version"),
+        )
         self._need = need
         self._is_name = name_check(kind)
         self._numbers: dict[str, int] = {}

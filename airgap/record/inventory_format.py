@@ -258,20 +258,29 @@ def check_word(text: object, what: str, *, limit: int = MAX_BY) -> str:
     return text
 
 
+def check_place(place: object) -> str:
+    """See that something is a registry, or nothing.
+
+    Raises:
+        InvalidContentError: It is something else.
+    """
+    if not isinstance(place, str) or (place and not is_registry(place)):
+        raise InvalidContentError(f"{str(place)[:200]!r} is not a registry")
+    return place
+
+
 def _header(value: dict[str, Any]) -> Header:
     kind = next((k for k in _KINDS if k == value.get("kind")), None)
     if kind is None:
         raise InvalidContentError(f"{str(value.get('kind'))[:60]!r} is no kind of inventory")
     place, is_complete, need = value.get("place", ""), value.get("complete"), value.get("need")
-    if not isinstance(place, str) or (place and not is_registry(place)):
-        raise InvalidContentError(f"{str(place)[:200]!r} is not a registry")
     if not isinstance(is_complete, bool):
         raise InvalidContentError("it does not say whether it is complete")
     if (kind == "need") != (need is not None):
         raise InvalidContentError("a need, and nothing else, names the bundle that it is of")
     return Header(
         kind,
-        place,
+        check_place(place),
         parse_time(value.get("made")),
         check_word(value.get("by", ""), "who made it"),
         check_word(value.get("version", ""), "the version that made it"),

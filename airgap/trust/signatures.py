@@ -89,11 +89,10 @@ class Signatures:
         try:
             value = parse_object(raw, what=what)
             check_header(value, MEDIA_TYPE, what=what)
-            bundles = _sigstore(value.get("sigstore", []))
             found = cls(
                 parse_list(value.get("signatures")),
-                tuple(own for bundle in bundles if (own := _signed_by_key(bundle))),
-                tuple(canonical_bytes(bundle) for bundle in bundles),
+                (),
+                _sigstore(value.get("sigstore", [])),
                 _revocations(value.get("revocations")),
             )
         except InvalidContentError as error:
@@ -222,22 +221,12 @@ def _decode(text: object) -> bytes:
     return value
 
 
-def _sigstore(entries: object) -> tuple[dict[str, Any], ...]:
+def _sigstore(entries: object) -> tuple[bytes, ...]:
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise InvalidContentError("sigstore must be a list of objects")
     if len(entries) > MAX_SIGSTORE:
         raise InvalidContentError(f"there are more than {MAX_SIGSTORE} sigstore bundles")
-    return tuple(entries)
-
-
-def _signed_by_key(bundle: Mapping[str, Any]) -> bytes | None:
-    """The signature of a sigstore bundle by a plain key (`cosign sign-blob --key`)."""
-    material, message = bundle.get("verificationMaterial"), bundle.get("messageSignature")
-    if not isinstance(material, dict) or not isinstance(message, dict):
-        return None
-    if not isinstance(material.get("publicKey"), dict):
-        return None
-    return _decode(message.get("signature"))
+    return tuple(canonical_bytes(entry) for entry in entries)
 
 
 def _revocations(value: object) -> bytes:
@@ -253,7 +242,6 @@ def _detached_json(raw: bytes, what: str) -> Signatures:
         value = parse_object(raw, what=what)
         if value.get("mediaType") == MEDIA_TYPE:
             return Signatures.parse(raw.strip())
-        own = _signed_by_key(value)
     except InvalidContentError as error:
         raise SignatureError(error.message) from error
-    return Signatures(loose=(own,) if own else (), sigstore=(canonical_bytes(value),))
+    return Signatures(sigstore=(canonical_bytes(value),))

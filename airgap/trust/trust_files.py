@@ -13,7 +13,7 @@ from airgap.trust.keyless import KeylessIdentity
 from airgap.trust.keys import PublicKey
 from airgap.trust.pem import MAX_PEM
 from airgap.trust.policy import Trust, TrustedIdentity, TrustedKey, TrustPolicy
-from airgap.trust.revocations import parse_known
+from airgap.trust.revocations import RevocationList, parse_known
 from airgap.trust.signed import MAX_SIZE
 from airgap.trust.trust_file import MAX_FILE, IdentityEntry, KeyEntry, TrustFile, is_name
 from airgap.wording import visible
@@ -93,15 +93,15 @@ def with_revocations(trust: Trust, loaded: Sequence[LoadedPolicy]) -> Trust:
         SignatureError: One is damaged.
         BundleFormatError: One needs a newer airgap.
     """
-    for policy in loaded:
-        for name, raw in policy.revocations:
-            learned = trust.learn(raw.strip())
-            if learned == trust:
-                raise SettingsError(
-                    f"{name} is a list of revoked keys by nobody who may revoke",
-                    hint="mark its key in trust.toml: revoker = true",
-                )
-            trust = learned
+    revokers = [t.key for policy in trust.policies for t in policy.keys if t.is_revoker]
+    for name, raw in (listed for policy in loaded for listed in policy.revocations):
+        new = RevocationList.parse(raw.strip())
+        if not any(new.is_signed_by(key) for key in revokers):
+            raise SettingsError(
+                f"{name} is a list of revoked keys by nobody who may revoke",
+                hint="mark its key in trust.toml: revoker = true",
+            )
+        trust = trust.learn(new.to_bytes(), was_kept=True)
     return recall(trust)
 
 

@@ -300,9 +300,7 @@ def test_the_trust_file_beside_a_settings_file_counts(places: dict[str, Path]) -
         ("require = 'all'", "require must be a whole number"),
     ],
 )
-def test_wrong_settings_of_trust_are_refused(
-    places: dict[str, Path], line: str, says: str
-) -> None:
+def test_wrong_settings_of_trust_are_refused(places: dict[str, Path], line: str, says: str) -> None:
     """In the system's file as in the user's."""
     for place in ("user", "system"):
         places[place].write_text(line + "\n")

@@ -29,7 +29,7 @@ from airgap.run import Run
 from airgap.run.events import MediumWanted, PhaseFinished
 from airgap.transfer.destination import Destination
 from airgap.transfer.gather_state import KeptPiece, KeptPieces, kept_piece
-from airgap.transfer.image_evidence import FileShelf, check_publications
+from airgap.transfer.image_evidence import FileShelf, check_import
 from airgap.transfer.outcome import ImportedImage, ImportResult
 from airgap.transfer.publish import ImportOptions, begin_push, check_bases, plan_import
 from airgap.transfer.publisher import Publisher
@@ -120,17 +120,13 @@ class _Gather:
         """
         front = (reader.catalog, reader.documents)
         publisher = plan_import(front, self._to, self._client, self._options, self._run)
-        if self._result is None:  # later media are of the same bundle
-            check_publications(
-                publisher.publications,
-                self._options.require_signature,
-                FileShelf(reader),
-                to=self._to,
-                client=self._client,
-                run=self._run,
-            )
         publisher.check_tags()
         check_bases(publisher, reader.catalog, self._to, self._options)
+        if self._result is None:  # later media are of the same bundle
+            required, shelf = self._options.require_signature, FileShelf(reader)
+            check_import(
+                publisher, required, shelf, to=self._to, client=self._client, run=self._run
+            )
         begin_push(publisher, self._run)
         if self._options.dry_run:
             publisher.push_blobs(None)

@@ -5,8 +5,9 @@ Whoever reads a payload hashes it first, so it does not matter from which place 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Protocol
 
 from airgap.bundle.reader import BundleReader, numbers_text
@@ -30,6 +31,7 @@ from airgap.transfer.export_options import ExportOptions
 from airgap.transfer.image_policy import Candidate, RequiredKey, check_images
 from airgap.transfer.plan import ExportSelection
 from airgap.transfer.publication import Publication
+from airgap.transfer.publisher import Publisher
 from airgap.transfer.sources import Sources
 from airgap.trust.cosign import claims
 
@@ -82,8 +84,8 @@ def check_selection(
     check_images(images, options.require_signature, evidence, run=run)
 
 
-def check_publications(
-    publications: Sequence[Publication],
+def check_import(
+    publisher: Publisher,
     required: Sequence[RequiredKey],
     shelf: Shelf,
     *,
@@ -93,8 +95,10 @@ def check_publications(
 ) -> None:
     """See that every image of an import is signed by every key that is demanded.
 
+    Images that wait for another bundle are judged when that one is imported.
+
     Args:
-        publications: What is to be sent.
+        publisher: Knows what is to be sent, and where the receiver has what was left to it.
         required: Whose signatures it must have.
         shelf: Gives payloads of the bundle. What it left to the receiver is read there.
         to: The receiver.
@@ -112,11 +116,10 @@ def check_publications(
             p.root,
             {d.descriptor.digest: d for d in p.documents},
         )
-        for p in publications
+        for p in publisher.ready
     )
-    check_images(
-        images, required, _ImportEvidence(publications, shelf, to=to, client=client), run=run
-    )
+    places = partial(client.repository, to.registry, origin="destination")
+    check_images(images, required, _ImportEvidence(publisher, shelf, places), run=run)
 
 
 class FileShelf:
@@ -243,18 +246,13 @@ class _ImportEvidence:
     """Signatures of a bundle, and what it left of them to the receiver."""
 
     def __init__(
-        self,
-        publications: Sequence[Publication],
-        shelf: Shelf,
-        *,
-        to: Destination,
-        client: Client,
+        self, publisher: Publisher, shelf: Shelf, places: Callable[[str], _Readable]
     ) -> None:
         self._shelf = shelf
-        self._to = to
-        self._client = client
+        self._home_of = publisher.home_of
+        self._places = places
         self._referrals: dict[tuple[str, Digest], dict[Digest, Document]] = {}
-        for publication in publications:
+        for publication in publisher.ready:
             for referral in publication.referrals:
                 place = (publication.target.repository, referral.subject)
                 document = referral.document
@@ -264,10 +262,10 @@ class _ImportEvidence:
         return self._referrals.get((repository, digest), {}).values()
 
     def read(self, repository: str, payload: Descriptor, /) -> bytes | None:
-        there = self._client.repository(self._to.registry, repository, origin="destination")
         content = self._shelf.read(payload)
         if content is None:  # left to the receiver, or brought by an earlier import
-            content = _read(there, payload, "destination")
+            home = self._home_of(payload.digest) or repository
+            content = _read(self._places(home), payload, "destination")
         if content is None and (error := self._shelf.absence(payload)) is not None:
             raise error
         return content

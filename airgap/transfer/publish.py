@@ -28,7 +28,7 @@ from airgap.transfer.image_evidence import (
     FileShelf,
     PipeShelf,
     Shelf,
-    check_publications,
+    check_import,
 )
 from airgap.transfer.image_policy import RequiredKey
 from airgap.transfer.ledger import Ledger
@@ -130,9 +130,9 @@ class _Import:
 
     def from_file(self, reader: BundleReader) -> ImportResult:
         publisher = self._publisher(reader.catalog, reader.documents)
-        self._check_images(publisher, FileShelf(reader))
         publisher.check_tags()
         check_bases(publisher, reader.catalog, self._to, self._options)
+        self._check_images(publisher, FileShelf(reader))
         begin_push(publisher, self._run)
         publisher.push_blobs(reader)
         return self._finish(publisher, reader.catalog)
@@ -141,12 +141,12 @@ class _Import:
         front = stream.front()
         stream.check_alone()
         publisher = self._publisher(front.catalog, front.documents)
-        if self._options.require_signature and isinstance(stream, EncryptedBundle):
-            self._check_images(publisher, EncryptedShelf(stream, publisher.publications))
-        else:
-            self._check_images(publisher, PipeShelf())
         publisher.check_tags()
         check_bases(publisher, front.catalog, self._to, self._options)
+        if self._options.require_signature and isinstance(stream, EncryptedBundle):
+            self._check_images(publisher, EncryptedShelf(stream, publisher.ready))
+        else:
+            self._check_images(publisher, PipeShelf())
         begin_push(publisher, self._run)
         if self._options.dry_run:
             publisher.push_blobs(None)
@@ -163,14 +163,8 @@ class _Import:
         return plan_import(front, self._to, self._client, self._options, self._run)
 
     def _check_images(self, publisher: Publisher, shelf: Shelf) -> None:
-        check_publications(
-            publisher.publications,
-            self._options.require_signature,
-            shelf,
-            to=self._to,
-            client=self._client,
-            run=self._run,
-        )
+        required = self._options.require_signature
+        check_import(publisher, required, shelf, to=self._to, client=self._client, run=self._run)
 
     def _finish(self, publisher: Publisher, catalog: Catalog) -> ImportResult:
         publisher.push_manifests()

@@ -106,9 +106,13 @@ class Publisher:
             settings.ledger.watch(self._report)
 
     @property
-    def publications(self) -> tuple[Publication, ...]:
-        """What goes there."""
-        return self._publications
+    def ready(self) -> tuple[Publication, ...]:
+        """What goes there, without what has failed or waits for another bundle."""
+        return tuple(p for p in self._publications if self._standing.is_ready(p.target))
+
+    def home_of(self, digest: Digest) -> str | None:
+        """After `check_bases`: a repository with a blob that the bundle leaves to the registry."""
+        return None if self._held is None else self._held.home_of(digest)
 
     @property
     def blob_count(self) -> int:
@@ -150,8 +154,7 @@ class Publisher:
         Raises:
             MissingBaseError: Something is not there. With `keep_going` what needs it fails.
         """
-        ready = [p for p in self._publications if self._standing.is_ready(p.target)]
-        guard = BaseGuard(self._repository, ready, catalog, elsewhere)
+        guard = BaseGuard(self._repository, self.ready, catalog, elsewhere)
         self._held = HeldPusher(guard, self._standing, self._blobs, self._tally, self._attempts_for)
         self._held.check(self._parallel, registry=self._registry, hint=elsewhere.hint)
 

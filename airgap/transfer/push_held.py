@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from airgap.oci.digest import Digest
 from airgap.run import Run
 from airgap.transfer.base_guard import BaseGuard, HeldFind, missing_error
 from airgap.transfer.destination import Target
@@ -66,6 +67,11 @@ class HeldPusher:
                 self._standing.fail(target, error)
             else:
                 self._standing.lack(target, [blob.digest for blob in blobs])
+
+    def home_of(self, digest: Digest) -> str | None:
+        """A repository that has a blob that was asked for; None where none has."""
+        find = self._guard.found.get(digest)
+        return find.home.repository if find is not None and find.home is not None else None
 
     def push(self, parallel: Parallel) -> None:
         """Bring what lies elsewhere into the repositories of images that can be completed."""

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any, Literal, get_args
 
 from airgap.errors import InvalidContentError
-from airgap.oci.descriptor import Descriptor
+from airgap.oci.descriptor import content_from_json
 from airgap.oci.digest import Digest
 from airgap.oci.reference import is_registry, is_repository
 
@@ -66,8 +66,10 @@ def ordered(
     given = tuple(bases)
     found = tuple(sorted(set(given)))
     places = {base: number for number, base in enumerate(found)}
-    left = (replace(blob, base=places[given[blob.base]]) for blob in held)
-    return found, tuple(sorted(left))
+    left = sorted(held, key=_order)
+    if found != given:
+        left = [replace(blob, base=places[given[blob.base]]) for blob in left]
+    return found, tuple(left)
 
 
 def bases_to_json(bases: tuple[Base, ...], held: tuple[HeldBlob, ...]) -> dict[str, Any]:
@@ -107,13 +109,13 @@ def parse_held(entry: Mapping[str, Any]) -> HeldBlob:
     Raises:
         InvalidContentError: It is none.
     """
-    descriptor = Descriptor.from_json({**entry, "mediaType": "-"})
+    digest, size = content_from_json(entry)
     base, repository = entry.get("base"), entry.get("repository")
     if not isinstance(base, int) or isinstance(base, bool) or base < 0:
         raise InvalidContentError("a blob that is left to the receiver must name its base")
     if not isinstance(repository, str):
         raise InvalidContentError("a blob that is left to the receiver must name a repository")
-    return HeldBlob(descriptor.digest, descriptor.size, base, repository)
+    return HeldBlob(digest, size, base, repository)
 
 
 def check_held(bases: tuple[Base, ...], held: tuple[HeldBlob, ...]) -> None:
@@ -126,15 +128,19 @@ def check_held(bases: tuple[Base, ...], held: tuple[HeldBlob, ...]) -> None:
     """
     if any(first >= second for first, second in pairwise(bases)):
         raise InvalidContentError("the bases are not sorted, or one stands twice")
-    if any(first.digest >= second.digest for first, second in pairwise(held)):
+    if any(first >= second for first, second in pairwise(map(_order, held))):
         raise InvalidContentError("the blobs that are left to the receiver are not sorted")
-    for blob in held:
-        if blob.base >= len(bases):
-            raise InvalidContentError(f"{blob.digest} names a base that there is none of")
-        name = blob.repository
-        if bases[blob.base].names_sources:
-            registry, _, name = name.partition("/")
-            if not is_registry(registry):
-                raise InvalidContentError(f"{blob.repository[:200]!r} is not a repository")
-        if not is_repository(name):
-            raise InvalidContentError(f"{blob.repository[:200]!r} is not a repository")
+    for number, repository in {(blob.base, blob.repository) for blob in held}:
+        if number >= len(bases):
+            raise InvalidContentError("a blob names a base that there is none of")
+        is_right, name = True, repository
+        if bases[number].names_sources:
+            registry, _, name = repository.partition("/")
+            is_right = is_registry(registry)
+        if not is_right or not is_repository(name):
+            raise InvalidContentError(f"{repository[:200]!r} is not a repository")
+
+
+def _order(blob: HeldBlob) -> tuple[str, str]:
+    # sorting hundreds of thousands by their digests themselves takes some seconds
+    return blob.digest.algorithm, blob.digest.hex

@@ -21,7 +21,7 @@ from airgap.bundle.bases import (
     parse_held,
 )
 from airgap.errors import BundleFormatError, DigestMismatchError, InvalidContentError, SettingsError
-from airgap.oci.descriptor import Descriptor
+from airgap.oci.descriptor import Descriptor, content_from_json
 from airgap.oci.digest import Digest
 from airgap.oci.document import canonical_bytes, check_values, parse_object
 from airgap.oci.reference import Reference, is_registry, is_repository, is_tag
@@ -158,7 +158,7 @@ class Catalog:
                 _each(value, "images", _image),
                 _each(value, "referrers", _referrer),
                 _each(value, "manifests", _manifest),
-                _each(value, "blobs", _blob),
+                _each(value, "blobs", content_from_json),
                 _each(value, "omitted", _omission),
                 raw,
                 _each(value, "bases", parse_base, is_required=False),
@@ -292,11 +292,6 @@ def _referrer(entry: Mapping[str, Any]) -> CatalogReferrer:
 
 def _manifest(entry: Mapping[str, Any]) -> Descriptor:
     return Descriptor.from_json(entry)
-
-
-def _blob(entry: Mapping[str, Any]) -> tuple[Digest, int]:
-    descriptor = Descriptor.from_json({**entry, "mediaType": "-"})
-    return descriptor.digest, descriptor.size
 
 
 def _omission(entry: Mapping[str, Any]) -> Omission:

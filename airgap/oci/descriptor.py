@@ -45,12 +45,10 @@ class Descriptor:
         """
         if not isinstance(value, Mapping):
             raise InvalidContentError("a descriptor must be a JSON object")
-        digest, size = Digest.parse(value.get("digest")), value.get("size")
+        digest, size = content_from_json(value)
         media_type = media_type_from_json(value.get("mediaType"), f"the mediaType of {digest}")
         if not media_type:
             raise InvalidContentError(f"the descriptor of {digest} must have a mediaType")
-        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= MAX_SIZE:
-            raise InvalidContentError(f"the descriptor of {digest} must have a size")
         urls = value.get("urls") or ()
         if not isinstance(urls, list | tuple) or not all(_is_plain(url) for url in urls):
             raise InvalidContentError(f"the urls of {digest} must be printable strings")
@@ -80,6 +78,18 @@ class Descriptor:
         if self.urls:
             value["urls"] = list(self.urls)
         return value
+
+
+def content_from_json(value: Mapping[str, Any]) -> tuple[Digest, int]:
+    """Read the digest and the size of some content, which is all that a list of blobs has.
+
+    Raises:
+        InvalidContentError: They are missing or of the wrong type.
+    """
+    digest, size = Digest.parse(value.get("digest")), value.get("size")
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= MAX_SIZE:
+        raise InvalidContentError(f"the descriptor of {digest} must have a size")
+    return digest, size
 
 
 def media_type_from_json(value: object, what: str) -> str | None:

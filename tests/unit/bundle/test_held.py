@@ -264,7 +264,13 @@ def test_bases_that_name_sources_have_full_names(kind: Any) -> None:
     )
     found = Catalog.parse(made.catalog.raw)
     assert found.held[0].repository == "example.com/team/app"
-    for wrong in ("example.com", "example.com/../app", "app", f"ex{CYRILLIC_A}mple.com/app"):
+    for wrong in (
+        "example.com",
+        "example.com/../app",
+        "app",
+        "/app",
+        f"ex{CYRILLIC_A}mple.com/app",
+    ):
         value = json.loads(made.catalog.raw)
         value["held"][0]["repository"] = wrong
         raw = canonical_bytes(value)

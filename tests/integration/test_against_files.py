@@ -1,0 +1,235 @@
+"""What --against and --exactly take: told by what is in a file, and refused by name."""
+
+from __future__ import annotations
+
+import gzip
+import os
+
+import pytest
+
+from airgap.errors import (
+    AirgapError,
+    BundleFormatError,
+    ContentNotFoundError,
+    ExitCode,
+    SettingsError,
+    SignatureError,
+)
+from airgap.record.inventory import Inventory
+from airgap.record.lock import Lock
+from airgap.record.receipt import Receipt
+from airgap.transfer.against import read_need
+from airgap.transfer.records import Contents, open_record
+from airgap.trust import signed
+from airgap.trust.keys import PrivateKey
+from airgap.trust.signatures import Signatures
+from tests.support import builders
+from tests.support.command_line import airgap
+from tests.support.differentials import against
+from tests.support.inventories import make_inventory
+from tests.support.known import inventory, need
+from tests.support.receipts import make_receipt
+from tests.support.transfers import catalog_of, export
+
+APP = builders.image(layers=(2000, 100), seed=1)
+HELD = inventory({"team/app:1.0": APP})
+RECEIPT = make_receipt()
+LOCK = Lock.build([])
+NEED = need(RECEIPT.bundle, {"example.com/team/app:1.0": APP}, [APP.blobs[1].descriptor.digest])
+
+
+@pytest.fixture
+def bundle(outside, tmp_path):
+    """A bundle of an image."""
+    builders.push(outside.repository("team/app"), APP, tag="1.0")
+    export(f"{outside.host}/team/app:1.0", tmp_path / "b.tar")
+    return tmp_path / "b.tar"
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Writes bytes under a name that says nothing, and gives its path."""
+
+    def write(raw, name="thing"):
+        path = tmp_path / name
+        path.write_bytes(raw)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("raw", "kind", "own_id"),
+    [
+        (HELD.raw, Inventory, HELD.id),
+        (RECEIPT.raw, Receipt, RECEIPT.id),
+        (LOCK.to_bytes(), Lock, LOCK.id),
+        (NEED.raw, Inventory, NEED.id),
+    ],
+)
+def test_what_is_in_a_file_tells_what_it_is(written, raw, kind, own_id):
+    """The name of the file does not matter, and its id is that of what was signed."""
+    record = open_record(written(raw))
+    assert isinstance(record.content, kind)
+    assert record.id == own_id
+    assert record.signatures == b""
+
+
+@pytest.mark.parametrize("raw", [HELD.raw, RECEIPT.raw])
+def test_signatures_are_no_part_of_a_record(written, raw):
+    """The id stays the same whoever signs."""
+    document = Signatures.sign(raw, [PrivateKey.generate("ed25519")]).to_bytes()
+    record = open_record(written(signed.join(raw, document)))
+    assert (record.payload, record.signatures) == (raw, document)
+    assert record.id == open_record(written(raw)).id
+
+
+def test_a_bundle_is_opened_whatever_it_is_called(bundle, written, tmp_path):
+    """A bundle, its folder and its catalog alone are contents with the bundle's id."""
+    catalog = catalog_of(bundle)
+    (tmp_path / "folder").mkdir()
+    os.link(bundle, tmp_path / "folder" / "x")
+    for path in (bundle, tmp_path / "folder", written(catalog.raw)):
+        record = open_record(path)
+        assert isinstance(record.content, Contents)
+        assert record.id == catalog.id
+    assert open_record(bundle).content.documents.keys() == {APP.digest}
+
+
+def swapped(raw, old, new):
+    assert old in raw
+    return raw.replace(old, new)
+
+
+NEWER = b'"formatVersion":1', b'"formatVersion":9'
+REFUSED = {
+    "nothing": (b"", "says nothing"),
+    "a list": (b"nginx:1.27\n", "says nothing"),
+    "noise": (bytes(range(256)) * 10, "says nothing"),
+    "another document": (b'{"mediaType":"application/json"}', "says nothing"),
+    "a compressed one": (gzip.compress(HELD.raw), "says nothing"),
+    "HTML": (b"<html>login</html>", "says nothing"),
+    "JSON that is cut": (RECEIPT.raw[:-10], "damaged"),
+    "a catalog that is cut": (b'{"mediaType":"application/vnd.airgap.catalog.v1+json"', "damaged"),
+    "an inventory that is cut": (HELD.raw[:-3], "cut short"),
+    "an inventory with more": (HELD.raw + b"x", "behind its end"),
+    "an inventory cut in its header": (HELD.raw[:100], ""),
+    "a newer inventory": (swapped(HELD.raw, *NEWER), "reads up to 1"),
+    "a newer receipt": (swapped(RECEIPT.raw, *NEWER), "reads up to 1"),
+    "a receipt of a new kind": (swapped(RECEIPT.raw, b"receipt.v1", b"receipt.v2"), "newer airgap"),
+    "an inventory of a new kind": (swapped(HELD.raw, b"tory.v1", b"tory.v2"), "newer airgap"),
+    "a demand": (swapped(HELD.raw, b'"requires":[]', b'"requires":["x"]'), "requires what"),
+    "an inventory called a receipt": (swapped(HELD.raw, b"inventory.v1", b"receipt.v1+json"), ""),
+    "a receipt called a catalog": (swapped(RECEIPT.raw, b"receipt.v1", b"catalog.v1"), ""),
+    "signatures that are cut": (signed.join(HELD.raw, b"{}")[:-3], ""),
+    "an age file": (b"age-encryption.org/v1\n-> X25519 x\n", "is encrypted"),
+    "a tar": (b"x".ljust(257, b"\0") + b"ustar\x0000" + bytes(10_000), ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("raw", "said"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_says_nothing_is_refused(written, raw, said):
+    """The error names the file in one printable line, has a hint, and exits with 20 to 23."""
+    path = written(raw)
+    with pytest.raises(AirgapError) as caught:
+        open_record(path)
+    error = caught.value
+    assert said in error.message
+    assert str(path) in error.message
+    assert error.message.isprintable()
+    assert error.hint
+    assert 20 <= error.exit_code <= 23
+
+
+def test_every_byte_of_an_inventory_counts(written):
+    """Whichever byte is changed, it is refused or has another id: a swap never goes unseen."""
+    for place in range(0, len(HELD.raw), 3):
+        raw = bytearray(HELD.raw)
+        raw[place] ^= 1
+        try:
+            record = open_record(written(bytes(raw)))
+        except AirgapError:
+            continue
+        assert record.id != HELD.id
+
+
+def test_no_file_and_no_reader_of_pipes(tmp_path):
+    """What is not there is not found, and a named pipe is refused without waiting for a writer."""
+    with pytest.raises(ContentNotFoundError):
+        open_record(tmp_path / "nothing")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BundleFormatError):
+        open_record(tmp_path / "pipe")
+
+
+def test_a_need_is_not_taken_for_an_inventory(written, tmp_path):
+    """What is missing is not what is there, and the other way round; hints say what to use."""
+    lacking, there = written(NEED.raw), written(HELD.raw, "other")
+    with pytest.raises(SettingsError) as caught:
+        against([lacking])
+    assert "--exactly" in caught.value.hint
+    with pytest.raises(SettingsError) as caught:
+        read_need(there)
+    assert "--against" in caught.value.hint
+
+
+def test_an_inventory_of_a_bundle_names_sources(written):
+    """What was told of a bundle or layout has the source's names, and so counts as a bundle."""
+    told = make_inventory(
+        [(APP.blobs[1].descriptor.digest, APP.blobs[1].descriptor.size, "example.com/team/app")],
+        kind="bundle",
+        place="",
+    )
+    known = against([written(told.raw)])
+    found = known.find(APP.blobs[1].descriptor, ["example.com/team/app"])
+    assert (found.base.kind, found.repository) == ("bundle", "example.com/team/app")
+
+
+@pytest.fixture
+def keys(tmp_path):
+    """A key that is trusted, and one that is not; the public one lies in a file."""
+    one, other = PrivateKey.generate("ed25519"), PrivateKey.generate("ed25519")
+    (tmp_path / "inside.pub").write_bytes(one.public.to_pem())
+    return one, other
+
+
+def asked(outside, path, tmp_path, *more):
+    """An export against a file, by the command."""
+    name = f"{outside.host}/team/app:1.0"
+    return airgap("export", "images", name, "--against", path, "-o", tmp_path / "u.tar", *more)
+
+
+@pytest.mark.usefixtures("bundle")
+def test_trust_reaches_what_an_export_builds_on(outside, keys, written, tmp_path):
+    """Signed by the right key it counts; unsigned, or by another key, or swapped, it is refused."""
+    right, wrong = keys
+    trust = ("--trust", tmp_path / "inside.pub")
+
+    def signed_by(key, raw=HELD.raw, over=HELD.raw):
+        return written(signed.join(raw, Signatures.sign(over, [key]).to_bytes()))
+
+    made = asked(outside, signed_by(right), tmp_path, *trust)
+    assert made.code == ExitCode.OK, made.err
+    assert catalog_of(tmp_path / "u.tar").blobs == ()
+    (tmp_path / "u.tar").unlink()
+    other = inventory({"team/app:1.0": builders.image(seed=9)}).raw
+    for path in (
+        written(HELD.raw),
+        signed_by(wrong),
+        signed_by(right, raw=other),
+    ):
+        refused = asked(outside, path, tmp_path, *trust)
+        assert refused.code == ExitCode.SIGNATURE, refused.err
+        assert str(path) in refused.err
+        assert not (tmp_path / "u.tar").exists()
+    assert asked(outside, written(HELD.raw), tmp_path).code == ExitCode.OK
+
+
+def test_a_cut_trailer_is_no_record_without_signatures(written):
+    """Somebody who cuts into the signatures does not get an unsigned record out of it."""
+    whole = signed.join(
+        HELD.raw, Signatures.sign(HELD.raw, [PrivateKey.generate("ed25519")]).to_bytes()
+    )
+    for end in range(len(HELD.raw) + 1, len(whole)):
+        with pytest.raises((SignatureError, BundleFormatError)):
+            open_record(written(whole[:end]))

@@ -1,0 +1,345 @@
+"""Exports that send only what the receiver does not hold yet."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+
+import pyrage
+import pytest
+
+from airgap.bundle.bases import Base
+from airgap.content.age import Identities, Recipients
+from airgap.errors import CancelledError, ContentNotFoundError
+from airgap.oci.reference import Reference
+from airgap.record.receipt import ReceiptEntry, in_order
+from airgap.run import Run
+from airgap.transfer.bundle_source import Holdings
+from airgap.transfer.decrypted import EncryptedBundle
+from airgap.transfer.encrypted import Encryption
+from airgap.transfer.export import ExportOptions, plan_export
+from airgap.transfer.spread import Spreading, spread_images
+from tests.support import builders
+from tests.support.command_line import airgap
+from tests.support.differentials import against
+from tests.support.embedded import Status
+from tests.support.inventories import make_inventory
+from tests.support.known import inventory, known_by
+from tests.support.receipts import make_receipt
+from tests.support.transfers import (
+    Recorder,
+    assert_holds,
+    assert_sound,
+    bring,
+    cancelling,
+    catalog_of,
+    export,
+    open_client,
+)
+
+SHARED = builders.layer(1_500_000, seed=1)
+OLD = builders.image(layers=(SHARED, 1000), seed=1)
+NEW = builders.image(layers=(SHARED, 400_000), seed=2)
+TRAVELS = {NEW.blobs[0].descriptor.digest, NEW.blobs[2].descriptor.digest}
+
+
+@pytest.fixture
+def app(outside, inside):
+    """The new release outside, of which the old one is inside; gives its name."""
+    repository = outside.repository("team/app")
+    builders.push(repository, OLD, tag="1.0")
+    builders.push(repository, NEW, tag="1.1")
+    builders.push(inside.repository("team/app"), OLD, tag="1.0")
+    return f"{outside.host}/team/app:1.1"
+
+
+@pytest.fixture
+def held(inside):
+    """The inventory of the old release, as of the registry inside."""
+    return inventory({"team/app:1.0": OLD}, place=inside.host)
+
+
+@pytest.fixture
+def file(held, tmp_path):
+    """The inventory in a file."""
+    path = tmp_path / "inside.inventory"
+    path.write_bytes(held.raw)
+    return path
+
+
+def travelling(path):
+    """The blobs of a bundle."""
+    return {digest for digest, _ in catalog_of(path).blobs}
+
+
+def test_only_what_is_missing_is_fetched_and_arrives(app, outside, inside, held, tmp_path):
+    """The shared layer is not even asked for, and the image is whole on the other side."""
+    result = export(app, tmp_path / "update.tar", known=known_by(held))
+    assert travelling(tmp_path / "update.tar") == TRAVELS
+    assert outside.count("GET", re.escape(str(SHARED.descriptor.digest))) == 0
+    assert_sound(tmp_path / "update.tar")
+    assert result.plan.left_bytes == SHARED.descriptor.size
+    assert result.plan.bases == (Base("inventory", held.id, inside.host),)
+    missing = sum(b.descriptor.size for b in NEW.blobs if b.descriptor.digest in TRAVELS)
+    assert (result.fetched_bytes, result.plan.bundle_size) == (missing, pytest.approx(missing, abs=20_000))  # fmt: skip  # noqa: E501
+    bring(tmp_path / "update.tar", inside.host)
+    assert_holds(inside, "team/app", NEW, "1.1")
+
+
+def test_where_nothing_is_missing_the_bundle_has_names_and_manifests(app, held, tmp_path):
+    """It is made all the same, is small, and says so."""
+    name = app.replace("1.1", "1.0")
+    result = export(name, tmp_path / "same.tar", known=known_by(held))
+    assert (tmp_path / "same.tar").stat().st_size < 1_000_000
+    assert (result.fetched_bytes, result.plan.blob_count) == (0, 0)
+    assert_sound(tmp_path / "same.tar")
+
+
+def test_the_command_says_what_travels_and_what_does_not(app, file, held, tmp_path):
+    """The dry run and the export name each image with what is left, by whose word, with sizes."""
+    out = tmp_path / "update.tar"
+    dry = airgap("export", "images", app, "--against", file, "-o", out, "--dry-run", "--json")
+    plan = dry.lines[-1]
+    size = SHARED.descriptor.size
+    [image] = plan["images"]
+    assert (image["left_blobs"], image["left_bytes"]) == (1, size)
+    share = {"base": 0, "kind": "inventory", "id": str(held.id), "blobs": 1, "size": size}
+    assert image["left_by"] == plan["left_by"] == [share]
+    assert (plan["fetch_count"], plan["left_bytes"]) == (2, size)
+    assert not out.exists()
+    shown = airgap("export", "images", app, "--against", file, "-o", out, "--dry-run").out
+    made = airgap("export", "images", app, "--against", file, "-o", out)
+    assert made.code == 0, made.err
+    for text in (shown, made.out):
+        assert f"without 1 blob, 1.5 MB by inventory {held.id.short}" in text
+        assert f"left to the receiver by inventory {held.id.short} of" in text
+        assert "the receiver has every blob" not in text
+    again = airgap("export", "images", app.replace("1.1", "1.0"), "--against", file, "-o", "-")
+    assert "the receiver has every blob: the bundle carries manifests and names alone" in again.err
+
+
+def test_bundles_layouts_and_catalogs_say_what_arrives(app, tmp_path):
+    """An earlier bundle, one of its volumes, its catalog and a layout of it all say the same."""
+    old = app.replace("1.1", "1.0")
+    export(old, tmp_path / "old.tar")
+    (tmp_path / "volumes").mkdir()
+    export(old, tmp_path / "volumes" / "old.tar", volume_size=1 << 20)
+    (tmp_path / "catalog.json").write_bytes(catalog_of(tmp_path / "old.tar").raw)
+    first = tmp_path / "volumes" / "old.001.tar"
+    with tarfile.open(tmp_path / "old.tar") as tar:
+        tar.extractall(tmp_path / "layout", filter="data")
+    places = (
+        tmp_path / "old.tar",
+        first,
+        first.parent,
+        tmp_path / "catalog.json",
+        tmp_path / "layout",
+    )
+    made = set()
+    for number, path in enumerate(places):
+        out = tmp_path / f"{number}.update.tar"
+        export(app, out, known=against([path]))
+        assert travelling(out) == TRAVELS
+        assert catalog_of(out).bases == (Base("bundle", catalog_of(tmp_path / "old.tar").id),)
+        [left] = catalog_of(out).held
+        assert left.repository == app.partition(":1.1")[0]
+        made.add(out.read_bytes())
+    assert len(made) == 1
+
+
+def test_a_receipt_says_what_arrived(app, tmp_path):
+    """What an import proved to be there is left, by the word of its receipt."""
+    entries = [
+        ReceiptEntry(blob.descriptor.digest, "team/app", blob.descriptor.size, "pushed")
+        for blob in OLD.blobs
+    ]
+    receipt = make_receipt(registry="registry.internal:5000", blobs=in_order(entries))
+    (tmp_path / "one.receipt").write_bytes(receipt.raw)
+    export(app, tmp_path / "update.tar", known=against([tmp_path / "one.receipt"]))
+    assert travelling(tmp_path / "update.tar") == TRAVELS
+    catalog = catalog_of(tmp_path / "update.tar")
+    assert catalog.bases == (Base("receipt", receipt.id, "registry.internal:5000"),)
+    assert [blob.repository for blob in catalog.held] == ["team/app"]
+
+
+def test_a_chain_builds_on_what_an_earlier_update_left(app, outside, held, tmp_path):
+    """What the second bundle left to the receiver counts as held for the third."""
+    export(app, tmp_path / "two.tar", known=known_by(held))
+    last = builders.image(layers=(SHARED, builders.layer(400_000, seed=2001), 50), seed=3)
+    builders.push(outside.repository("team/app"), last, tag="1.2")
+    name = app.replace("1.1", "1.2")
+    export(name, tmp_path / "three.tar", known=against([tmp_path / "two.tar"]))
+    catalog = catalog_of(tmp_path / "three.tar")
+    assert catalog.bases == (Base("bundle", catalog_of(tmp_path / "two.tar").id),)
+    digests = {blob.digest for blob in catalog.held}
+    assert SHARED.descriptor.digest in digests
+    assert NEW.blobs[2].descriptor.digest in digests
+
+
+def test_a_bundle_whose_volumes_are_not_all_here_says_what_it_carries(app, tmp_path):
+    """One volume is enough: the catalog stands in each."""
+    export(app.replace("1.1", "1.0"), tmp_path / "old.tar", volume_size=1 << 20)
+    (tmp_path / "old.001.tar").unlink()
+    export(app, tmp_path / "update.tar", known=against([tmp_path / "old.002.tar"]))
+    assert travelling(tmp_path / "update.tar") == TRAVELS
+
+
+def test_a_size_that_is_not_true_is_not_believed(app, tmp_path):
+    """What the inventory says of another size travels, with a warning, and arrives."""
+
+    liar = make_inventory([(SHARED.descriptor.digest, 7, "team/app")])
+    recorder = Recorder()
+    export(app, tmp_path / "update.tar", known=known_by(liar), run=Run(recorder))
+    assert SHARED.descriptor.digest in travelling(tmp_path / "update.tar")
+    [warning] = [event for event in recorder.events if getattr(event, "code", "") == "held-size"]
+    assert "has 7 bytes and not" in warning.message
+
+
+@pytest.fixture
+def update(app, held, tmp_path):
+    """The bytes of an undisturbed update."""
+    (tmp_path / "clean").mkdir()
+    export(app, tmp_path / "clean" / "u.tar", known=known_by(held))
+    return (tmp_path / "clean" / "u.tar").read_bytes()
+
+
+def test_an_interrupted_update_goes_on(app, held, update, outside, tmp_path):
+    """The same command continues, and the result is that of an undisturbed run."""
+    run, _ = cancelling(1, lambda event: type(event).__name__ == "BlobFinished")
+    with pytest.raises(CancelledError):
+        export(app, tmp_path / "u.tar", known=known_by(held), run=run)
+    outside.clear()
+    result = export(app, tmp_path / "u.tar", known=known_by(held))
+    assert (tmp_path / "u.tar").read_bytes() == update
+    assert result.fetched_bytes < sum(size for _, size in catalog_of(tmp_path / "u.tar").blobs)
+
+
+def test_a_pipe_gets_the_same_update(app, held, update):
+    """Byte for byte."""
+    stream = io.BytesIO()
+    export(app, stream, known=known_by(held))
+    assert stream.getvalue() == update
+
+
+def test_volumes_and_media_take_an_update(app, held, outside, inside, tmp_path):
+    """Volumes are of the same bundle, spread or not, and arrive."""
+
+    big = builders.image(layers=(SHARED, builders.layer(1_800_000, seed=9)), seed=4)
+    builders.push(outside.repository("team/app"), big, tag="2.0")
+    name = app.replace("1.1", "2.0")
+    (tmp_path / "split").mkdir()
+    (tmp_path / "usb").mkdir()
+    export(name, tmp_path / "split" / "u.tar", known=known_by(held), volume_size=1 << 20)
+    with open_client() as client:
+        spread_images(
+            [Reference.parse(name)],
+            tmp_path / "usb" / "u.tar",
+            client=client,
+            spreading=Spreading(tmp_path / "state"),
+            options=ExportOptions(known=known_by(held), volume_size=1 << 20),
+        )
+    one, two = (sorted((tmp_path / name).glob("*.tar")) for name in ("split", "usb"))
+    assert len(one) > 1
+    assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
+    assert SHARED.descriptor.digest not in travelling(tmp_path / "usb")
+    bring(tmp_path / "usb", inside.host)
+    assert_holds(inside, "team/app", big, "2.0")
+
+
+def test_an_update_can_be_encrypted(app, held, update, tmp_path):
+    """What is inside is the same bundle."""
+    key = pyrage.x25519.Identity.generate()
+    encrypt = Encryption(Recipients.parse([str(key.to_public())]))
+    export(app, tmp_path / "u.tar", known=known_by(held), encrypt=encrypt)
+    [made] = tmp_path.glob("u*.age")
+    assert pyrage.decrypt(made.read_bytes(), [key]) == update
+    identity = tmp_path / "key"
+    identity.write_text(str(key))
+    bundle = EncryptedBundle([made], Identities.read([identity], str), run=Run())
+    assert bundle is not None
+
+
+def test_what_an_update_left_stays_left_when_it_is_exported_again(app, held, update, tmp_path):
+    """A copy out of the update is the update: its base is carried over, and nothing is asked."""
+    with Holdings([tmp_path / "clean" / "u.tar"]) as holdings:
+        names = [str(reference) for reference in holdings.references()]
+        export(names, tmp_path / "copy.tar", client=holdings)
+    assert (tmp_path / "copy.tar").read_bytes() == update
+
+
+def test_an_update_and_its_base_make_the_whole(app, update, tmp_path):
+    """Where another source has what was left, it travels, and no base is named any more."""
+    export(app.replace("1.1", "1.0"), tmp_path / "old.tar")
+    export(app, tmp_path / "whole.tar")
+    with Holdings([tmp_path / "clean" / "u.tar", tmp_path / "old.tar"]) as holdings:
+        export([app], tmp_path / "merged.tar", client=holdings)
+    assert (tmp_path / "merged.tar").read_bytes() == (tmp_path / "whole.tar").read_bytes()
+
+
+def test_updates_of_several_receivers_can_be_merged(app, outside, held, update, tmp_path):
+    """Each base is carried over for what it left."""
+    other = builders.image(layers=(700_000,), seed=7)
+    builders.push(outside.repository("team/tool"), other, tag="1")
+    second = inventory({"team/tool:1": other}, place="other.internal")
+    tool = f"{outside.host}/team/tool:1"
+    export(tool, tmp_path / "tool.tar", known=known_by(second))
+    with Holdings([tmp_path / "clean" / "u.tar", tmp_path / "tool.tar"]) as holdings:
+        export([app, tool], tmp_path / "both.tar", client=holdings)
+    catalog = catalog_of(tmp_path / "both.tar")
+    assert {base.id for base in catalog.bases} == {held.id, second.id}
+    assert len(catalog.held) == 3
+    assert_sound(tmp_path / "both.tar")
+
+
+def test_what_is_left_can_be_left_on_another_word(app, held, update, tmp_path):
+    """An export out of an update may be planned against more."""
+    with Holdings([tmp_path / "clean" / "u.tar"]) as holdings:
+        export([app], tmp_path / "less.tar", client=holdings, known=known_by(
+            inventory({"team/app": NEW}, place="other.internal")
+        ))  # fmt: skip
+    catalog = catalog_of(tmp_path / "less.tar")
+    assert catalog.blobs == ()
+    assert {base.place for base in catalog.bases} >= {"other.internal"}
+    assert len(catalog.held) == len(NEW.blobs)
+
+
+def test_what_the_source_lacks_does_not_matter_where_the_receiver_has_it(
+    app, outside, held, tmp_path
+):
+    """A blob that was collected at the source is left like any other; without a word it fails."""
+
+    digest = re.escape(str(SHARED.descriptor.digest))
+    outside.fail(Status(404), method="GET", path=digest, times=100)
+    export(app, tmp_path / "update.tar", known=known_by(held))
+    with pytest.raises(ContentNotFoundError):
+        export(app, tmp_path / "whole.tar")
+
+
+def test_a_plan_names_what_it_was_made_against_in_the_bundle(app, file, held, tmp_path):
+    """`inspect` of the catalog finds the base, whatever the order of the options was."""
+    empty = inventory({}, place="other.internal")
+    (tmp_path / "empty").write_bytes(empty.raw)
+    for name, files in (("a", [file, tmp_path / "empty"]), ("b", [tmp_path / "empty", file])):
+        options = [part for path in files for part in ("--against", path)]
+        done = airgap("export", "images", app, *options, "-o", tmp_path / f"{name}.tar")
+        assert done.code == 0, done.err
+    assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
+    value = json.loads(catalog_of(tmp_path / "a.tar").raw)
+    assert {base["id"] for base in value["bases"]} == {str(held.id), str(empty.id)}
+    assert value["requires"] == ["held-blobs"]
+
+
+def test_the_library_plans_without_writing(app, held, tmp_path):
+    """A plan against an inventory fetches no blob at all."""
+
+    with open_client() as client:
+        plan = plan_export(
+            [Reference.parse(app)],
+            tmp_path / "u.tar",
+            client=client,
+            options=ExportOptions(known=known_by(held)),
+        )
+    assert (plan.left_blobs, plan.fetch_count) == (1, 2)
+    assert list(tmp_path.glob("u*")) == []

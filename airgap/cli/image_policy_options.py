@@ -8,11 +8,8 @@ from pathlib import Path
 import click
 
 from airgap.cli.options import FILE, Command
-from airgap.content.storage import storage_errors
-from airgap.errors import SettingsError
 from airgap.transfer.image_policy import RequiredKey
-from airgap.trust.keys import PublicKey
-from airgap.trust.pem import MAX_PEM
+from airgap.trust.key_files import read_public
 
 
 def image_policy_options(command: Command) -> Command:
@@ -31,19 +28,6 @@ def required_keys(paths: Sequence[Path]) -> tuple[RequiredKey, ...]:
     """The keys that must have signed every image.
 
     Raises:
-        SettingsError: A file holds no public key, or one of a kind that airgap does not take.
-        StorageError: A file cannot be read.
+        SettingsError: A file cannot be read, holds no public key, or one that airgap does not take.
     """
-    return tuple(RequiredKey(path.name, _read(path)) for path in paths)
-
-
-def _read(path: Path) -> PublicKey:
-    with storage_errors(path):
-        if not path.exists():
-            raise SettingsError(
-                f"--require-signature {path}: there is no such file",
-                hint="name the public key in PEM, such as cosign.pub",
-            )
-        with path.open("rb") as file:
-            raw = file.read(MAX_PEM + 1)
-    return PublicKey.parse(raw, what=str(path))
+    return tuple(RequiredKey(path.name, read_public(path)) for path in paths)

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from airgap.content.age import Identities, Recipients
-from airgap.errors import IncompleteBundleError, SettingsError, UnsignedImagesError
+from airgap.errors import (
+    IncompleteBundleError,
+    MissingBaseError,
+    SettingsError,
+    UnsignedImagesError,
+)
 from airgap.oci.platform import Platform
 from airgap.oci.reference import Reference
 from airgap.run import Run
@@ -18,10 +23,13 @@ from airgap.transfer.gather import Gathering, gather_bundle
 from airgap.transfer.image_policy import RequiredKey
 from airgap.transfer.publish import ImportOptions
 from tests.support import builders, cosign
+from tests.support.command_line import airgap, assert_refused
+from tests.support.differentials import against
 from tests.support.embedded import EmbeddedRegistry
 from tests.support.transfers import (
     assert_holds,
     bring,
+    catalog_of,
     export,
     open_client,
     pack_into,
@@ -290,3 +298,63 @@ def test_a_signature_in_another_volume_is_asked_for(tmp_path, inside):
         path.rename(tmp_path / "usb" / path.name)
     gather(tmp_path / "usb", inside, require_signature=required(KEY))
     assert_holds(inside, "team/big", big, "1.0")
+
+
+def test_signatures_that_were_left_to_the_receiver_are_read_there(tmp_path, outside, inside):
+    """An update leaves out what the first bundle brought, its signatures among it."""
+    sign(outside.repository("team/app"), IMAGE)
+    name = f"{outside.host}/team/app:1.0"
+    export(name, tmp_path / "first.tar")
+    bring(tmp_path / "first.tar", inside.host)
+    export(name, tmp_path / "update.tar", known=against([tmp_path / "first.tar"]))
+    payload = cosign.referrer_signature(IMAGE, KEY).document.blobs()[1]
+    held = {blob.size for blob in catalog_of(tmp_path / "update.tar").held}
+    assert payload.size in held
+    before = sent(inside)
+    for bundle in (tmp_path / "update.tar", (tmp_path / "update.tar").read_bytes()):
+        with pytest.raises(UnsignedImagesError):
+            bring(bundle, inside.host, require_signature=required(OTHER))
+        assert sent(inside) == before
+        bring(bundle, inside.host, require_signature=required(KEY))
+    with EmbeddedRegistry() as empty:
+        with pytest.raises(MissingBaseError):
+            bring(tmp_path / "update.tar", empty.host, require_signature=required(KEY))
+        assert sent(empty) == []
+
+
+def test_the_command_line_lists_what_is_not_signed(tmp_path, outside, inside):
+    """Each image is named with its reason, for people and as JSON, and the exit code is 21."""
+    name = f"{outside.host}/team/app:1.0"
+    (tmp_path / "cosign.pub").write_bytes(KEY.public.to_pem())
+    demand = ("--require-signature", tmp_path / "cosign.pub")
+    export_it = ("export", "images", name, "-o", tmp_path / "b.tar", *demand)
+    done = airgap(*export_it)
+    assert done.code == 21
+    assert done.err.splitlines()[-3:-1] == [
+        f"failed: {name}: has no signature",
+        "error[unsigned-images]: 1 of 1 images is not signed with cosign.pub: " + name,
+    ]
+    error = airgap(*export_it, "--json").lines[-1]
+    assert (error["code"], error["failed"]) == (
+        "unsigned-images",
+        [f"{name}: has no signature"],
+    )
+    assert not (tmp_path / "b.tar").exists()
+    sign(outside.repository("team/app"), IMAGE)
+    assert airgap(*export_it).code == 0
+    assert airgap("import", "bundle", tmp_path / "b.tar", "--to", inside.host, *demand).code == 0
+    (tmp_path / "cosign.pub").write_bytes(OTHER.public.to_pem())
+    done = airgap("import", "bundle", tmp_path / "b.tar", "--to", inside.host, *demand)
+    assert done.code == 21
+    assert f"failed: {name}: is signed, but not with cosign.pub" in done.err
+
+
+@pytest.mark.parametrize("content", [b"", b"no key", KEY.to_pem()])
+def test_a_demanded_key_that_is_none_is_refused(tmp_path, outside, content):
+    """A file that is no public key demands nothing, and is said before anything is asked."""
+    (tmp_path / "cosign.pub").write_bytes(content)
+    demand = ("--require-signature", tmp_path / "cosign.pub")
+    name = f"{outside.host}/team/app:1.0"
+    done = airgap("export", "images", name, "-o", tmp_path / "b.tar", *demand)
+    assert_refused(done, 2, "settings", "cosign.pub")
+    assert outside.seen == []

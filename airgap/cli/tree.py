@@ -57,6 +57,26 @@ repair = LazyGroup(
     },
 )
 
+sign = LazyGroup(
+    "sign",
+    help="Sign what others are to trust.",
+    lazy={
+        "bundle": LazyCommand(
+            "airgap.cli.sign_bundle", "sign_bundle", "Write a signature beside a bundle."
+        ),
+    },
+)
+
+key = LazyGroup(
+    "key",
+    help="Make keys that sign, look at them, and take them back.",
+    lazy={
+        "generate": LazyCommand("airgap.cli.key", "generate_key", "Make a key that signs."),
+        "show": LazyCommand("airgap.cli.key", "show_key", "Show the id of a key."),
+        "revoke": LazyCommand("airgap.cli.key", "revoke_key", "Take keys back."),
+    },
+)
+
 user = LazyGroup(
     "user",
     help="Say who may sign in to the registry that airgap serves.",
@@ -117,6 +137,6 @@ airgap = LazyGroup(
         ),
     },
 )
-for group in (export, import_, inspect, verify, repair, user, access, delete, log):
+for group in (export, import_, inspect, verify, repair, sign, key, user, access, delete, log):
     airgap.add_command(group)
 click.version_option(__version__, prog_name="airgap", message="%(prog)s %(version)s")(airgap)

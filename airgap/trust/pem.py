@@ -102,6 +102,11 @@ def public_block(raw: bytes, what: str) -> Block:
     return block
 
 
+def is_private(raw: bytes) -> bool:
+    """Whether a file holds a private key, as far as its labels tell."""
+    return any(found[1].decode() in PRIVATE for found in _BLOCK.finditer(raw[: MAX_PEM + 1]))
+
+
 def unsupported(kind: str, what: str) -> SettingsError:
     """A key that airgap has no use for."""
     return SettingsError(f"{what} holds {kind}", hint=_NEW_KEY)

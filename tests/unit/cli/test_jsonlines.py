@@ -19,10 +19,12 @@ from airgap.cli.delete_image import DeleteResult
 from airgap.cli.gc import GcResult
 from airgap.cli.inspect_bundle import InspectResult
 from airgap.cli.jsonlines import JsonSink, encode, error_line, event_line, type_name
+from airgap.cli.key import GenerateResult, RevokeResult, ShowKeyResult
 from airgap.cli.lock import LockChecked, LockWritten
 from airgap.cli.login import LoginResult, LogoutResult
 from airgap.cli.output import Output
 from airgap.cli.serve import ServeResult, TrustResult
+from airgap.cli.sign_bundle import SignResult
 from airgap.cli.user import UserListResult, UserResult
 from airgap.cli.verify_bundle import VerifyResult
 from airgap.errors import AirgapError, DigestMismatchError, ExitCode, PartialError
@@ -47,6 +49,10 @@ RESULTS = {
     "verify bundle": VerifyResult,
     "login": LoginResult,
     "logout": LogoutResult,
+    "key generate": GenerateResult,
+    "key show": ShowKeyResult,
+    "key revoke": RevokeResult,
+    "sign bundle": SignResult,
     "user add": UserResult,
     "user list": UserListResult,
     "access show": AccessResult,

@@ -64,6 +64,7 @@ from airgap.transfer.protect import DEFAULT_MEMORY, ProtectOptions
 from airgap.transfer.record_trust import check_record
 from airgap.transfer.scratch import spread_from_scratch
 from airgap.transfer.spread import Spreading, spread_images
+from airgap.transfer.trusting import check_bundle_trust
 
 if TYPE_CHECKING:
     from airgap.registry.client import Client
@@ -297,7 +298,8 @@ def _source(session: Session, flags: ExportFlags, run: Run) -> Iterator[Client |
     with Holdings(flags["sources"]) as holdings:
         trust = trust_of(session, identities_of(flags))
         detached = signatures_of(flags["signature"], trust, flags["sources"], run=run)
-        holdings.check_trust(trust, detached, run=run)
+        for catalog in holdings.catalogs:
+            check_bundle_trust(catalog, trust, detached, run=run)
         yield holdings
 
 

@@ -32,9 +32,6 @@ from airgap.transfer.destination import glob_expression
 from airgap.transfer.known import Claim, Witness
 from airgap.transfer.layout_source import LayoutFolder
 from airgap.transfer.resolution import FoundReferrer
-from airgap.transfer.trusting import check_bundle_trust
-from airgap.trust.policy import Trust
-from airgap.trust.signatures import Signatures
 
 _COPY_AGAIN = "copy it again from where it is whole, or leave it out"
 
@@ -102,19 +99,10 @@ class Holdings:
         for holding in self._all:
             self._index(holding)
 
-    def check_trust(self, trust: Trust | None, detached: Signatures, *, run: Run) -> None:
-        """Refuse to take anything from a bundle or layout that is not signed as is demanded.
-
-        Args:
-            trust: Who is trusted; None for no demand.
-            detached: Signatures that came beside them.
-            run: Told who has signed.
-
-        Raises:
-            SignatureError: One is not signed well enough.
-        """
-        for held in self._all:
-            check_bundle_trust(held.catalog, trust, detached, run=run)
+    @property
+    def catalogs(self) -> tuple[Catalog, ...]:
+        """What each of them says that it carries."""
+        return tuple(held.catalog for held in self._all)
 
     def references(self, only: Sequence[str] = ()) -> tuple[Reference, ...]:
         """The names of all images, or of those that a glob matches.

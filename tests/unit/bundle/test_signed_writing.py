@@ -13,12 +13,17 @@ from airgap.bundle.lost import original_layout
 from airgap.bundle.pipe import PipeWriter
 from airgap.bundle.reader import open_bundle
 from airgap.bundle.survey import Survey, survey_file
+from airgap.bundle.volumes import plan_volumes
+from airgap.oci.digest import Digest
 from airgap.run import Run
 from airgap.transfer.repair import RepairResult, repair_bundle
+from airgap.transfer.spread_state import SpreadFolder, SpreadState
 from tests.support import bundles
 from tests.support.bundles import SIGNATURES, MadeBundle, make_bundle, pack, signed, unpack
 from tests.support.volume_sets import fill, plan, split
-from tests.support.writing import opened, put, write, write_volumes
+from tests.support.volume_writing import opened as opened_volumes
+from tests.support.volume_writing import state, volumes
+from tests.support.writing import BIG, bundle_of, opened, put, write, write_volumes
 
 NAME = "airgap/signatures.json"
 PLAIN = make_bundle(layer_size=3000)
@@ -62,6 +67,35 @@ def test_an_export_is_continued_whatever_was_signed_before(
     fetched = write(target, after)
     assert 0 < fetched < total
     assert target.read_bytes() == after.data
+
+
+@pytest.mark.parametrize(("before", "after"), [(MADE, MADE), (PLAIN, MADE), (MADE, PLAIN)])
+def test_volumes_are_continued_whatever_was_signed_before(
+    tmp_path: Path, before: MadeBundle, after: MadeBundle
+) -> None:
+    """Each volume in the end is that of an export that was signed so from the beginning."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    target = folder / "release.tar"
+    with opened_volumes(target) as writer:
+        writer.begin(plan(before, 4000))
+        put(writer, before.layout, before.contents, limit=6)
+    write_volumes(target, after, plan(after, 4000))
+    assert state(target) == volumes(after, 4000)
+
+
+def test_a_plan_for_several_media_is_frozen_with_its_signatures(tmp_path: Path) -> None:
+    """Whoever goes on with the next medium needs no key."""
+    whole = signed(bundle_of([BIG * 30, BIG * 20]))
+    frozen = plan_volumes(whole.catalog, whole.documents, volume_size=1 << 20)
+    assert frozen.count > 1
+    folder = SpreadFolder(tmp_path / "state")
+    folder.begin(SpreadState(Digest.of(b"request"), 1 << 20, (), (), "", ()), frozen)
+    found = folder.load()
+    folder.close()
+    assert found is not None
+    assert found[1].catalog.signatures == SIGNATURES
+    assert found[1] == frozen
 
 
 # -- rebuilding --------------------------------------------------------------------------------

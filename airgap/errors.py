@@ -92,6 +92,13 @@ class PartialError(AirgapError):
         self.failed = tuple(failed)
 
 
+class DifferenceError(AirgapError):
+    """Two places that were compared differ, and --exit-code asked for that to be told so."""
+
+    code = "different"
+    exit_code = ExitCode.PARTIAL
+
+
 class ContentNotFoundError(AirgapError):
     """A repository, manifest, tag or blob is not there."""
 

@@ -14,6 +14,7 @@ import pytest
 
 from airgap.cli.access import AccessResult, CheckResult
 from airgap.cli.backup import BackupResult, RestoreResult
+from airgap.cli.compare import CompareResult
 from airgap.cli.custody_log import LogCheckResult, LogExportResult, ShowResult
 from airgap.cli.delete_image import DeleteResult
 from airgap.cli.gc import GcResult
@@ -63,6 +64,7 @@ RESULTS = {
     "delete image": DeleteResult,
     "backup": BackupResult,
     "restore": RestoreResult,
+    "compare": CompareResult,
     "log show": ShowResult,
     "log verify": LogCheckResult,
     "log export": LogExportResult,

@@ -127,6 +127,9 @@ airgap = LazyGroup(
         "lock": LazyCommand(
             "airgap.cli.lock", "lock", "Write down the digests that names stand for."
         ),
+        "compare": LazyCommand(
+            "airgap.cli.compare", "compare_places", "Show what differs between two places."
+        ),
         "gc": LazyCommand("airgap.cli.gc", "collect", "Free the room of what nothing needs."),
         "backup": LazyCommand("airgap.cli.backup", "backup", "Write the data folder into a tar."),
         "restore": LazyCommand("airgap.cli.backup", "restore", "Make a data folder of a backup."),

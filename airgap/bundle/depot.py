@@ -14,7 +14,7 @@ from typing import NoReturn
 from airgap.bundle.opened import BundleState, OpenedBundle
 from airgap.bundle.patrol import REST, Patrol
 from airgap.bundle.reader import BundleReader
-from airgap.bundle.served import Naming, ServedImage, Shelf, check_held
+from airgap.bundle.served import Naming, ServedImage, Shelf, check_held, foundations
 from airgap.content.depot import FileRegion, Upload
 from airgap.content.holdings import HeldContent, Holdings
 from airgap.content.store import Chunks, Ingest
@@ -91,7 +91,7 @@ class BundleRepository:
     def _document(self, reference: str) -> Document | None:
         if is_tag(reference):
             named = self._shelf.tags.get(reference)
-            return self._shelf.manifests.get(named[0]) if named else None
+            return self._shelf.manifests.get(named.digest) if named else None
         try:
             return self._shelf.manifests.get(Digest.parse(reference))
         except InvalidContentError:
@@ -200,7 +200,7 @@ class BundleDepot:
         rest: How long hashing in the background rests for each second of work.
 
     Raises:
-        ConflictError: Two images would have the same name.
+        ConflictError: Two images would have the same name, and neither bundle builds on the other.
         IncompleteBundleError: A bundle leaves blobs to its receiver that none of the others holds.
         StorageError: A bundle was replaced while it was opened.
     """
@@ -213,12 +213,16 @@ class BundleDepot:
         self._bundles = [OpenedBundle(reader) for reader in readers]
         check_held([bundle.reader for bundle in self._bundles])
         self._shelves: dict[str, Shelf] = {}
-        for bundle in self._bundles:
+        below = foundations(bundle.reader for bundle in self._bundles)
+        # what a bundle builds on comes before it
+        for bundle in sorted(self._bundles, key=lambda bundle: len(below[bundle.reader.id])):
             images: dict[str, list[ServedImage]] = {}
             for image in naming(bundle.reader):
                 images.setdefault(image.repository, []).append(image)
             for name, found in images.items():
-                self._shelves.setdefault(name, Shelf()).add(found, bundle)
+                self._shelves.setdefault(name, Shelf()).add(
+                    found, bundle, over=below[bundle.reader.id]
+                )
         self._names = sorted(self._shelves)
         self._patrol = Patrol(self._bundles, rest=rest)
 
@@ -270,9 +274,9 @@ class BundleDepot:
         shelves = [(name, self._shelves[name]) for name in names if name in self._shelves]
         yield Holdings(
             (
-                (name, tag, str(digest))
+                (name, tag, str(served.digest))
                 for name, shelf in shelves
-                for tag, (digest, _) in shelf.tags.items()
+                for tag, served in shelf.tags.items()
             ),
             (row for name, shelf in shelves for row in self._held(name, shelf)),
         )

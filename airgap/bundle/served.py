@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from airgap.bundle import closure
@@ -73,8 +74,36 @@ def _incomplete(reader: BundleReader, missing: Sequence[HeldBlob]) -> Incomplete
     )
 
 
+def foundations(readers: Iterable[BundleReader]) -> dict[Digest, frozenset[Digest]]:
+    """For each bundle the ids of those that it builds on, itself or through another one here."""
+    direct = {
+        reader.id: {base.id for base in reader.catalog.bases if base.kind == "bundle"}
+        for reader in readers
+    }
+    found: dict[Digest, frozenset[Digest]] = {}
+    for bundle, own in direct.items():
+        below: set[Digest] = set()
+        waiting = [*own]
+        while waiting:
+            current = waiting.pop()
+            if current not in below:
+                below.add(current)
+                waiting += direct.get(current, ())
+        found[bundle] = frozenset(below)
+    return found
+
+
 Naming = Callable[[BundleReader], Iterable[ServedImage]]
 """Says under which names the images of a bundle are served."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServedTag:
+    """What a tag names, which image of which bundle brought it, and the id of that bundle."""
+
+    digest: Digest
+    place: str
+    bundle: Digest
 
 
 @dataclass(slots=True)
@@ -84,21 +113,28 @@ class Shelf:
     Attributes:
         manifests: Every manifest and index.
         blobs: What can be reached through this repository.
-        tags: What each tag names, and which image of which bundle brought it.
+        tags: What each tag names, and where that is from.
         names: The tags in lexical order.
         referrers: What a list of referrers says, by subject and referrer.
     """
 
     manifests: dict[Digest, Document] = field(default_factory=dict[Digest, Document])
     blobs: set[Digest] = field(default_factory=set[Digest])
-    tags: dict[str, tuple[Digest, str]] = field(default_factory=dict[str, tuple[Digest, str]])
+    tags: dict[str, ServedTag] = field(default_factory=dict[str, ServedTag])
     names: list[str] = field(default_factory=list[str])
     referrers: dict[Digest, dict[Digest, Descriptor]] = field(
         default_factory=dict[Digest, dict[Digest, Descriptor]]
     )
 
-    def add(self, images: Iterable[ServedImage], bundle: OpenedBundle) -> None:
+    def add(
+        self, images: Iterable[ServedImage], bundle: OpenedBundle, *, over: AbstractSet[Digest]
+    ) -> None:
         """Put in what belongs to images of a bundle.
+
+        Args:
+            images: Those that lie in this repository.
+            bundle: What they are from.
+            over: The bundles that this one builds on: it may move their tags.
 
         Raises:
             ConflictError: A tag of them names something else already.
@@ -107,7 +143,8 @@ class Shelf:
             self._add(image, bundle.reader.documents)
             place = f"{image.source} of {bundle.path}"
             for tag, digest in image.tags.items():
-                self._tag(f"{image.repository}:{tag}", tag, digest, place)
+                brought = ServedTag(digest, place, bundle.reader.id)
+                self._tag(f"{image.repository}:{tag}", tag, brought, over)
         self.names = sorted(self.tags)
 
     def _add(self, image: ServedImage, documents: Mapping[Digest, Document]) -> None:
@@ -124,11 +161,15 @@ class Shelf:
         entry = referrer_descriptor(document)
         self.referrers.setdefault(subject, {})[entry.digest] = entry
 
-    def _tag(self, name: str, tag: str, digest: Digest, place: str) -> None:
-        known, other = self.tags.setdefault(tag, (digest, place))
-        if known != digest:
+    def _tag(self, name: str, tag: str, brought: ServedTag, over: AbstractSet[Digest]) -> None:
+        known = self.tags.setdefault(tag, brought)
+        if known.digest == brought.digest:
+            return
+        if known.bundle not in over:
             raise ConflictError(
-                f"{other} and {place} would both be {name}, with different content",
-                hint="serve them one at a time; --keep-host keeps images of different hosts apart",
+                f"{known.place} and {brought.place} would both be {name}, with different content",
+                hint="serve them one at a time, or import them in their order; "
+                "--keep-host keeps images of different hosts apart",
                 origin="bundle",
             )
+        self.tags[tag] = brought

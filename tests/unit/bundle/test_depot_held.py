@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
 
+from airgap.bundle.bases import Base
 from airgap.bundle.depot import BundleDepot
 from airgap.bundle.reader import open_bundle
-from airgap.errors import ContentNotFoundError, DigestMismatchError, IncompleteBundleError
+from airgap.errors import (
+    ConflictError,
+    ContentNotFoundError,
+    DigestMismatchError,
+    IncompleteBundleError,
+)
 from airgap.oci.digest import Digest
 from airgap.transfer.serving import import_names
 from tests.support import builders
@@ -131,6 +138,43 @@ def test_what_is_damaged_in_the_base_is_not_given_out(serve, tmp_path: Path) -> 
     with pytest.raises(DigestMismatchError):
         depot.repository("new0").find_blob(SHARED)
     depot.close()
+
+
+def versions(count: int) -> list[MadeBundle]:
+    """Bundles of one image of which each builds on the one before and moves its tag."""
+    made: list[MadeBundle] = []
+    for number in range(count):
+        bundle = BundleBuilder()
+        bundle.add(builders.image(layers=(LAYER,), seed=20 + number), "example.com/app:latest")
+        whole = bundle.build()
+        if made:
+            on = Base("bundle", made[-1].catalog.id)
+            whole = differential(whole, [SHARED], base=on, repository="example.com/app")
+        made.append(whole)
+    return made
+
+
+@pytest.mark.parametrize("order", [*itertools.permutations(range(3))])
+def test_a_bundle_may_move_the_tags_of_those_that_it_builds_on(serve, order) -> None:
+    """The last one of a chain says what a tag names, in whichever order they are given."""
+    made = versions(3)
+    app = serve(*(made[number] for number in order)).repository("app")
+    last = made[-1].catalog.images[0].digest
+    assert app.resolve("latest").digest == last
+    assert list(app.tags()) == ["latest"]
+    for bundle in made:
+        assert app.resolve(str(bundle.catalog.images[0].digest)) is not None
+
+
+def test_a_tag_that_nothing_puts_in_order_is_refused(serve) -> None:
+    """Two bundles that build on the same one do not know of each other."""
+    first, second, _ = versions(3)
+    bundle = BundleBuilder()
+    bundle.add(builders.image(layers=(LAYER,), seed=40), "example.com/app:latest")
+    on = Base("bundle", first.catalog.id)
+    rival = differential(bundle.build(), [SHARED], base=on, repository="example.com/app")
+    with pytest.raises(ConflictError, match="would both be app:latest"):
+        serve(first, second, rival)
 
 
 def test_a_repository_gives_only_what_its_images_need(serve) -> None:

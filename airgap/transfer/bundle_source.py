@@ -15,7 +15,6 @@ from airgap.bundle.reader import open_bundle
 from airgap.content.storage import storage_errors
 from airgap.content.store import Chunks
 from airgap.errors import (
-    AirgapError,
     ConflictError,
     ContentNotFoundError,
     IntegrityError,
@@ -32,6 +31,7 @@ from airgap.transfer.destination import glob_expression
 from airgap.transfer.known import Claim, Witness
 from airgap.transfer.layout_source import LayoutFolder
 from airgap.transfer.resolution import FoundReferrer
+from airgap.transfer.source_errors import say_source, saying_source
 
 _COPY_AGAIN = "copy it again from where it is whole, or leave it out"
 
@@ -193,6 +193,9 @@ class Holdings:
         """Close all of them."""
         self._stack.close()
 
+    def __iter__(self) -> Iterator[Holding]:
+        return iter(self._all)
+
     def __enter__(self) -> Self:
         return self
 
@@ -288,7 +291,7 @@ class BundleSources:
         del repositories
         held = self._holdings.holder(descriptor)
         if held is not None:
-            _say_source(error, held.name)
+            say_source(error, held.name)
         error.hint = _COPY_AGAIN
 
 
@@ -341,13 +344,13 @@ class BundleRepository:
                 f"{self.name} lacks {descriptor.digest} in every source", origin="source"
             )
         with ExitStack() as stack:
-            with _saying_source(held.name):
+            with saying_source(held.name):
                 chunks = stack.enter_context(held.open(descriptor, offset=offset))
             yield _read(chunks, held.name)
 
 
 def _read(chunks: Chunks, name: str) -> Iterator[bytes]:
-    with _saying_source(name):
+    with saying_source(name):
         yield from chunks
 
 
@@ -357,7 +360,7 @@ def open_holding(paths: Sequence[Path], *, must_be_whole: bool = True) -> Holdin
     Raises:
         AirgapError: It cannot be read or is damaged; its origin is "source".
     """
-    with _saying_source(str(paths[0])):
+    with saying_source(str(paths[0])):
         if len(paths) == 1 and _is_layout(paths[0]):
             return LayoutFolder(paths[0])
         return open_bundle(paths[0] if len(paths) == 1 else paths, must_be_whole=must_be_whole)
@@ -374,7 +377,7 @@ def _together(paths: Iterable[Path]) -> Iterator[list[Path]]:
     if len(files) < 2:
         yield from ([file] for file in files)
         return
-    with _saying_source(", ".join(map(str, files[:3]))):
+    with saying_source(", ".join(map(str, files[:3]))):
         found = discover(files)
     yield from (list(bundle.files.values()) for bundle in found)
 
@@ -382,19 +385,3 @@ def _together(paths: Iterable[Path]) -> Iterator[list[Path]]:
 def _is_layout(path: Path) -> bool:
     with storage_errors(path):
         return (path / LAYOUT_FILE).is_file() and (path / INDEX_FILE).is_file()
-
-
-@contextmanager
-def _saying_source(name: str) -> Iterator[None]:
-    try:
-        yield
-    except AirgapError as error:
-        _say_source(error, name)
-        raise
-
-
-def _say_source(error: AirgapError, name: str) -> None:
-    """Let an error of a bundle say that it came from the source, and from which."""
-    error.origin = "source"
-    if name not in error.message:
-        error.message = f"{name}: {error.message}"

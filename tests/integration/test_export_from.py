@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -20,8 +19,6 @@ from airgap.errors import (
     IntegrityError,
     SettingsError,
 )
-from airgap.oci import mediatype
-from airgap.oci.layout import REF_NAME
 from airgap.oci.platform import Platform
 from airgap.oci.reference import Reference
 from airgap.transfer.bundle_source import Holdings
@@ -29,6 +26,7 @@ from airgap.transfer.export import plan_export
 from tests.support import builders
 from tests.support.command_line import airgap, assert_refused
 from tests.support.embedded import Status
+from tests.support.layouts import lay_out
 from tests.support.transfers import Run, assert_sound, cancelling, catalog_of, export
 
 HOWTO = Path(__file__).parents[2] / "docs/howto/split-merge.md"
@@ -294,24 +292,6 @@ def test_a_plan_writes_nothing(team, tmp_path):
         )
     assert plan.bundle_id == catalog_of(tmp_path / "a.tar").id
     assert not (tmp_path / "b.tar").exists()
-
-
-def lay_out(folder, *entries):
-    """Write an image layout of contents; each comes with its name in index.json, or none."""
-    listed = []
-    for content, name in entries:
-        parts = [(part.digest, part.raw) for part in content.walk()]
-        blobs = content.all_blobs().values()
-        for digest, data in [*parts, *((b.descriptor.digest, b.data) for b in blobs)]:
-            path = folder / "blobs" / digest.algorithm / digest.hex
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-        more = {"annotations": {REF_NAME: name}} if name else {}
-        listed.append(content.descriptor.to_json() | more)
-    index = {"schemaVersion": 2, "mediaType": mediatype.OCI_INDEX, "manifests": listed}
-    (folder / "index.json").write_text(json.dumps(index))
-    (folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
-    return folder
 
 
 def test_an_image_layout_is_a_source(outside, tmp_path):

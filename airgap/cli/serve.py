@@ -146,6 +146,8 @@ def serve_registry(invocation: Invocation, **flags: Unpack[ServeFlags]) -> None:
     Without --data, bundles are served read-only and no folder is touched; with it, what is pushed
     goes there and lies over the bundles. As long as there are no users, everyone on this machine
     may do everything and nobody else can reach it: airgap user add NAME --admin.
+
+    A bundle that leaves blobs to its receiver is served together with the bundles that hold them.
     """
     session = Session(invocation, flags, command=COMMAND, stopping=_STOPPING)
     options = _options(session, flags)

@@ -28,7 +28,7 @@ def team(outside):
     multi = builders.push(outside.repository("team/app"), builders.multi_platform(), tag="1")
     sbom = builders.push(outside.repository("team/app"), builders.sbom(multi.descriptor))
     single = builders.push(
-        outside.repository("base"), builders.image(layers=(400_000,), seed=5), tag="3"
+        outside.repository("base"), builders.image(layers=(2_500_000,), seed=5), tag="3"
     )
     return multi, sbom, single
 
@@ -70,7 +70,7 @@ def test_volumes_tell_what_one_file_tells(outside, team, tmp_path):
     """How the bundle lies on media does not show."""
     export(names(outside), tmp_path / "b.tar")
     (tmp_path / "v").mkdir()
-    export(names(outside), tmp_path / "v" / "b.tar", volume_size=250_000)
+    export(names(outside), tmp_path / "v" / "b.tar", volume_size=1_500_000)
     volumes = sorted((tmp_path / "v").iterdir())
     assert len(volumes) > 1
     assert take(tmp_path / "v").raw == take(*volumes).raw == take(tmp_path / "b.tar").raw

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from airgap.bundle.catalog import Catalog
@@ -18,7 +18,7 @@ from airgap.record.receipt import Receipt
 from airgap.registry.client import Client
 from airgap.run import Run
 from airgap.run.events import ItemFinished, PhaseFinished, PhaseStarted
-from airgap.transfer.comparison import Side, SideKind, ascending
+from airgap.transfer.comparison import Side, ascending
 from airgap.transfer.destination import Destination
 from airgap.transfer.inventory_findings import WalkOptions
 from airgap.transfer.inventory_registry import InventoryOptions, InventoryOrigin, take_inventory
@@ -49,7 +49,7 @@ class SideOpener:
     origin: InventoryOrigin
     jobs: int
     run: Run
-    cache: Path | None = field(default=None)
+    cache: Path | None = None
 
     def record(self, path: Path) -> Side:
         """Open a bundle, its catalog, a layout, an inventory, a receipt or a lock file.
@@ -113,12 +113,20 @@ class SideOpener:
             listed = client.repositories(place.registry)
             repositories = tuple(name for name in listed if _is_below(name, place.prefix))
             if not repositories:
-                return Side(str(place), "registry", receiver_names={}, prefix=place.prefix)
+                nothing = ascending({})
+                return Side(str(place), "registry", receiver_names={}, sizes=nothing)
         options = InventoryOptions(
             self.origin, repositories, WalkOptions(jobs=self.jobs), cache_folder=self.cache
         )
         report = take_inventory(client, place.registry, options=options, run=self.run)
-        return _of_registry(str(place), report.inventory, place.prefix, kind="registry")
+
+        def holds(repository: str, digest: Digest) -> bool:
+            # A list of tags says nothing of what was pushed by digest alone.
+            there = client.repository(place.registry, repository, origin="source")
+            return there.resolve(str(digest)) is not None
+
+        side = _of_registry(str(place), report.inventory)
+        return replace(side, kind="registry", holds=holds, prefix=place.prefix)
 
 
 def is_list(path: Path) -> bool:
@@ -153,20 +161,17 @@ def _of_inventory(name: str, inventory: Inventory) -> Side:
     return Side(name, "inventory", source_names=images, sizes=_sizes_of(inventory))
 
 
-def _of_registry(
-    name: str, inventory: Inventory, prefix: str = "", *, kind: SideKind = "inventory"
-) -> Side:
+def _of_registry(name: str, inventory: Inventory) -> Side:
     def holds(repository: str, digest: Digest) -> bool:
         held = inventory.find(digest)
         return held is not None and repository in held.repositories
 
     return Side(
         name,
-        kind,
+        "inventory",
         receiver_names={image.name: image.digest for image in inventory.images},
         sizes=_sizes_of(inventory),
         holds=holds,
-        prefix=prefix,
     )
 
 

@@ -13,7 +13,7 @@ import click
 
 from airgap.cli.author import author_name
 from airgap.cli.signing_options import SignFlags, sign_options, signers
-from airgap.errors import AirgapError, SettingsError
+from airgap.errors import AirgapError, ConflictError, SettingsError
 from airgap.record.receipt_format import MAX_BY, printable
 from airgap.run.events import Notice
 from airgap.transfer.ledger import Ledger
@@ -97,7 +97,7 @@ class KeptReceipt:
             return
         if written is not None:
             self._run.emit(Notice("info", "receipt", f"{path} says how far the import came"))
-        elif path is not None:
+        elif path is not None and not isinstance(error, ConflictError):
             self._run.warn("receipt", f"{path} was not written: it is not known of which bundle")
 
     def _write(self, error: BaseException | None) -> WrittenReceipt | None:

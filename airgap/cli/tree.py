@@ -39,10 +39,13 @@ inspect = LazyGroup(
 
 verify = LazyGroup(
     "verify",
-    help="Check that a bundle is whole and unchanged.",
+    help="Check that bundles are whole, and records right.",
     lazy={
         "bundle": LazyCommand(
             "airgap.cli.verify_bundle", "verify_bundle", "Hash everything in a bundle."
+        ),
+        "receipt": LazyCommand(
+            "airgap.cli.verify_receipt", "verify_receipt", "Check what an import says that came."
         ),
     },
 )

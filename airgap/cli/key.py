@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, Unpack
 
@@ -25,7 +25,7 @@ from airgap.trust.keys import ALGORITHMS, KeyAlgorithm, PrivateKey, PublicKey
 from airgap.trust.pem import MAX_PEM, is_private
 from airgap.trust.revocations import RevocationList, RevokedKey
 from airgap.trust.signed import MAX_SIZE
-from airgap.trust.trust_file import end_of, is_name, key_snippet, start_of
+from airgap.trust.trust_file import is_name, key_snippet
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -144,15 +144,14 @@ def generate_key(invocation: Invocation, **flags: Unpack[GenerateFlags]) -> None
             f"{name[:80]!a} is no name of a key",
             hint="--name takes letters from A to z, digits, spaces and . _ @ + -",
         )
+    start, end = flags["not_before"], flags["not_after"]
+    if start and end and start > end:
+        raise SettingsError("--not-after lies before --not-before")
     word = _new_passphrase(session, flags)
     key = PrivateKey.generate(flags["algorithm"])
     public = write_key(path, key, word)
-    start, end = flags["not_before"], flags["not_after"]
     snippet = key_snippet(
-        name,
-        public.name,
-        start_of(_day(start)) if start else None,
-        end_of(_day(end)) if end else None,
+        name, public.name, start.date() if start else None, end.date() if end else None
     )
     result = GenerateResult(
         key.id, flags["algorithm"], str(path), str(public), word is not None, tuple(snippet)
@@ -261,10 +260,6 @@ def _known(path: Path, revoker: PrivateKey) -> RevocationList | None:
             hint="each revoker has a list of its own: name another file, or the right key",
         )
     return known
-
-
-def _day(value: datetime) -> date:
-    return value.replace(tzinfo=UTC).date()
 
 
 def _generate_lines(result: GenerateResult) -> Iterator[str]:

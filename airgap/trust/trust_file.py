@@ -111,7 +111,7 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
-def key_snippet(name: str, file: str, start: datetime | None, end: datetime | None) -> list[str]:
+def key_snippet(name: str, file: str, start: date | None, end: date | None) -> list[str]:
     """The lines of a trust file that trust a key.
 
     Args:

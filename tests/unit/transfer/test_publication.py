@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from airgap.errors import ConflictError, IncompleteBundleError
+from airgap.errors import BundleFormatError, ConflictError, IncompleteBundleError
 from airgap.transfer.destination import Destination, plan_targets
 from airgap.transfer.publication import plan_publications
 from tests.support import builders
 from tests.support.builders import AMD64, ARM64
-from tests.support.bundles import BundleBuilder, assemble, make_bundle
+from tests.support.bundles import BundleBuilder, assemble, differential, make_bundle
 
 APP = "example.com/team/app"
 
@@ -152,3 +154,29 @@ def test_two_cosign_tags_that_would_become_one_are_refused():
     with pytest.raises(ConflictError, match=tag):
         publications(made)
     assert len(publications(made, keep_host=True)) == 2
+
+
+def test_what_is_left_to_the_destination_is_needed_and_not_sent():
+    """A held blob stands apart from those that the bundle brings, with where it is held."""
+    app = builders.image(layers=(1000, 2000), seed=4)
+    bundle = BundleBuilder()
+    bundle.add(app, f"{APP}:1")
+    layer = app.blobs[1].descriptor.digest
+    made = differential(bundle.build(), [layer])
+    [publication] = publications(made)
+    assert [blob.digest for blob in publication.held] == [layer]
+    assert layer not in {blob.digest for blob in publication.blobs}
+    assert len(publication.blobs) == len(app.blobs) - 1
+
+
+def test_a_held_blob_of_another_size_is_refused():
+    """A catalog cannot let an image pass with another blob than its manifest names."""
+    app = builders.image(layers=(1000,), seed=4)
+    bundle = BundleBuilder()
+    bundle.add(app, f"{APP}:1")
+    made = differential(bundle.build(), [app.blobs[1].descriptor.digest])
+    [blob] = made.catalog.held
+    wrong = replace(made.catalog, held=(replace(blob, size=blob.size + 1),))
+    targets = plan_targets(wrong.images, Destination.parse("host"))
+    with pytest.raises(BundleFormatError, match="leaves"):
+        plan_publications(targets, wrong, made.documents)

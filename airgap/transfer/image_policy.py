@@ -27,7 +27,7 @@ _TEXTS = {
     Problem.UNSIGNED: "has no signature",
     Problem.UNREADABLE: "has no signature that can be read",
     Problem.OTHER_KEY: "is signed, but not with",
-    Problem.OTHER_IMAGE: "has a signature of another image",
+    Problem.OTHER_IMAGE: "has a signature of something else",
 }
 
 

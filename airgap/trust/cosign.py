@@ -33,6 +33,8 @@ STATEMENT = "application/vnd.in-toto+json"
 MAX_PAYLOAD = 1 << 20
 MAX_CLAIMS = 1000
 """How many signatures of one manifest are looked at; cosign adds one for each time of signing."""
+MAX_SIGNERS = 16
+"""How many signatures one envelope may have."""
 _MAX_SIGNATURE = 4096
 _STATEMENTS = ("https://in-toto.io/Statement/v0.1", "https://in-toto.io/Statement/v1")
 _BUNDLES = ("application/vnd.dev.sigstore.bundle+json", "application/vnd.dev.sigstore.bundle.v0.")
@@ -148,7 +150,7 @@ def _names_image(value: Mapping[str, Any], image: Document) -> bool:
 def _read_envelope(envelope: Mapping[str, Any], image: Document) -> _Signed:
     payload, kind = _base64(envelope.get("payload"), limit=MAX_PAYLOAD), envelope.get("payloadType")
     listed = envelope.get("signatures")
-    if kind != STATEMENT or not isinstance(listed, list) or len(listed) > MAX_CLAIMS:
+    if kind != STATEMENT or not isinstance(listed, list) or len(listed) > MAX_SIGNERS:
         raise InvalidContentError("an envelope without a statement or signatures")
     signatures = tuple(_base64(_object(entry).get("sig")) for entry in listed)
     statement = parse_object(payload, what="a signed statement")

@@ -10,15 +10,12 @@ import pytest
 
 from tests.compat import software
 from tests.compat.corpus import Corpus
+from tests.compat.cosign import ANY_LOG, NO_LOG, offline_cosign
 from tests.compat.registries import CncfRegistry
 from tests.compat.serving import MEMBER, Served, is_refused, serve
 from tests.compat.software import Program
 
 pytestmark = pytest.mark.compat
-
-NO_LOG = ("--use-signing-config=false", "--tlog-upload=false")
-NOWHERE = "http://127.0.0.1:9"
-"""A proxy that is not there: what wants to leave the machine fails."""
 
 
 @pytest.fixture(scope="module")
@@ -31,15 +28,7 @@ def served(folders: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest.fixture
 def cosign(served: Served, tmp_path: Path) -> Program:
     """Cosign, signed in, with a key pair in its home."""
-    environment = {
-        "SSL_CERT_FILE": str(served.authority),
-        "COSIGN_PASSWORD": "",
-        "HTTPS_PROXY": NOWHERE,
-        "HTTP_PROXY": NOWHERE,
-        "NO_PROXY": "127.0.0.1",
-    }
-    tool = Program((software.find("cosign"),), tmp_path, environment)
-    tool.run("generate-key-pair")
+    tool = offline_cosign(tmp_path, {"SSL_CERT_FILE": str(served.authority)})
     login = ("login", served.host, "-u", MEMBER, "--password-stdin")
     with served.password() as stdin:
         tool.run(*login, stdin=stdin)
@@ -57,7 +46,7 @@ def image(served: Served, source: CncfRegistry, corpus: Corpus, cosign: Program)
 
 def signers(cosign: Program, image: str, key: str = "cosign.pub") -> list[str]:
     """The digests for which `cosign verify` finds a signature with a key."""
-    done = cosign.run("verify", "--key", key, "--insecure-ignore-tlog=true", image)
+    done = cosign.run("verify", "--key", key, ANY_LOG, image)
     return [found["critical"]["image"]["docker-manifest-digest"] for found in done.json]
 
 
@@ -66,7 +55,7 @@ def test_signs_and_verifies(
     cosign: Program, served: Served, image: str, corpus: Corpus, as_bundle: bool
 ) -> None:
     """A signature goes to the registry as a referrer or under a tag, and is found there."""
-    verify = ("verify", "--key", "cosign.pub", "--insecure-ignore-tlog=true", image)
+    verify = ("verify", "--key", "cosign.pub", ANY_LOG, image)
     assert cosign.attempt(*verify).code != 0
     kind = f"--new-bundle-format={str(as_bundle).lower()}"
     cosign.run("sign", "--key", "cosign.key", *NO_LOG, kind, "--yes", image)
@@ -86,7 +75,7 @@ def test_attests(cosign: Program, image: str) -> None:
     kind = ("--type", "spdxjson")
     sign = ("--key", "cosign.key", *NO_LOG, "--yes")
     cosign.run("attest", *sign, *kind, "--predicate", "sbom.json", image)
-    check = ("--key", "cosign.pub", "--insecure-ignore-tlog=true")
+    check = ("--key", "cosign.pub", ANY_LOG)
     done = cosign.run("verify-attestation", *check, *kind, image)
     assert "payload" in done.out
 

@@ -7,7 +7,15 @@ import json
 
 import pytest
 
-from airgap.trust.cosign import MAX_CLAIMS, MAX_PAYLOAD, Judgement, Problem, claims, judge
+from airgap.trust.cosign import (
+    MAX_CLAIMS,
+    MAX_PAYLOAD,
+    MAX_SIGNERS,
+    Judgement,
+    Problem,
+    claims,
+    judge,
+)
 from tests.support import builders, cosign
 from tests.support.builders import Content
 from tests.support.cosign import SIGSTORE
@@ -169,7 +177,7 @@ def test_hostile_payloads_are_refused_quietly(data):
             "dsseEnvelope": {
                 "payload": "e30=",
                 "payloadType": cosign.STATEMENT,
-                "signatures": [{"sig": "AAAA"}] * (MAX_CLAIMS + 1),
+                "signatures": [{"sig": "AAAA"}] * (MAX_SIGNERS + 1),
             }
         },
         {"messageSignature": {"signature": 7}},

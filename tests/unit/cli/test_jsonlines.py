@@ -28,6 +28,7 @@ from airgap.cli.serve import ServeResult, TrustResult
 from airgap.cli.sign_bundle import SignResult
 from airgap.cli.user import UserListResult, UserResult
 from airgap.cli.verify_bundle import VerifyResult
+from airgap.cli.verify_receipt import VerifiedReceipt
 from airgap.errors import AirgapError, DigestMismatchError, ExitCode, PartialError
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -48,6 +49,7 @@ RESULTS = {
     "import bundle": ImportResult,
     "inspect bundle": InspectResult,
     "verify bundle": VerifyResult,
+    "verify receipt": VerifiedReceipt,
     "login": LoginResult,
     "logout": LogoutResult,
     "key generate": GenerateResult,

@@ -20,6 +20,7 @@ from airgap.version import __version__
 if TYPE_CHECKING:  # each command has loaded what its own result is
     from airgap.bundle.finding import CheckReport, Finding
     from airgap.oci.digest import Digest
+    from airgap.record.receipt import Receipt, ReceiptImage
     from airgap.transfer.outcome import ExportResult, Failure, ImportedImage, ImportResult
     from airgap.transfer.repair import RepairResult
     from airgap.transfer.spread_outcome import SpreadResult
@@ -75,6 +76,19 @@ class CustodyEntry:
         self.tell(bundle=str(result.bundle_id), images=[_imported(i) for i in result.images])
         self._end_partly(result.failed)
 
+    def stopped(self, receipt: Receipt | None, error: AirgapError) -> None:
+        """Write how far an import came that an error ended: names that it moved are moved.
+
+        Args:
+            receipt: What was done; None where it is not known of which bundle.
+            error: What ended it.
+        """
+        if receipt is not None:
+            self.tell(bundle=str(receipt.bundle))
+            images = [i for i in receipt.images if i.repository]
+            self.tell(images=[_stopped(receipt.registry, image) for image in images])
+        self.end(error=error)
+
     def verified(self, report: CheckReport) -> None:
         """Write what a check found."""
         self._tell_bundle(report.bundle_id)
@@ -99,7 +113,8 @@ class CustodyEntry:
             exit_code: What the run ends with where no error was raised.
 
         Raises:
-            AirgapError: It could not be written, and is required.
+            AirgapError: It could not be written, and is required; where an error ends the run,
+                that one counts.
         """
         log, self._log = self._log, None
         if log is None:
@@ -111,7 +126,7 @@ class CustodyEntry:
             author = Author(__version__, author_name())
             self.position = log.append(self._event, self._details, author=author)
         except AirgapError as failure:
-            if self._is_required:
+            if self._is_required and error is None:
                 raise
             hint = f" ({failure.hint})" if failure.hint else ""
             self._run.warn("custody-log", f"the log of custody lacks this: {failure}{hint}")
@@ -168,6 +183,13 @@ def file_names(paths: Iterable[Path | str]) -> list[str]:
 
 def _imported(image: ImportedImage) -> dict[str, str]:
     return {"target": image.target, "digest": str(image.digest), "outcome": image.outcome}
+
+
+def _stopped(registry: str, image: ReceiptImage) -> dict[str, str]:
+    digest = image.named or image.digest
+    locator = f":{image.tag}" if image.tag else f"@{digest}"
+    target = f"{registry}/{image.repository}{locator}"
+    return {"target": target, "digest": str(digest), "outcome": image.outcome}
 
 
 def _kinds(findings: Iterable[Finding]) -> dict[str, int]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Literal, Unpack
 
 import click
 
-from airgap.cli.custody import custody, file_names
+from airgap.cli.custody import CustodyEntry, custody, file_names
 from airgap.cli.encryption_options import decrypt_options, encrypted_bundle
 from airgap.cli.image_policy_options import image_policy_options, required_keys
 from airgap.cli.invocation import Invocation
@@ -139,7 +140,7 @@ def import_bundle(invocation: Invocation, **flags: Unpack[ImportFlags]) -> None:
     keys, word = flags["identity"], flags["passphrase_file"]
     with (
         session.run() as run,
-        custody(session, run, "import", is_dry=flags["dry_run"]) as entry,
+        _custody(session, flags, run) as entry,
         kept_receipt(session, flags, entry, run, is_dry=flags["dry_run"]) as receipt,
         session.client(run) as client,
         encrypted_bundle(bundle, keys, word, run) as encrypted,
@@ -161,6 +162,14 @@ def import_bundle(invocation: Invocation, **flags: Unpack[ImportFlags]) -> None:
         session.show_result(result, lambda: import_lines(result, to=to, is_dry=flags["dry_run"]))
         if result.failed:
             raise partial_error(result.failed, "imported")
+
+
+def _custody(
+    session: Session, flags: ImportFlags, run: Run
+) -> AbstractContextManager[CustodyEntry]:
+    """The entry in the log, which is required where a receipt is to name it."""
+    is_required = flags["receipt"] is not None
+    return custody(session, run, "import", is_dry=flags["dry_run"], is_required=is_required)
 
 
 def _options(flags: ImportFlags, jobs: int) -> ImportOptions:

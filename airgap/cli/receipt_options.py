@@ -58,7 +58,7 @@ class KeptReceipt:
 
     Args:
         path: Where it goes.
-        ledger: Takes down what is done.
+        ledger: Takes down what is done, for the log as well; None for a dry run.
         keys: Those who sign it.
         entry: The entry of the log of custody, which the receipt names.
         run: Is told where the receipt of a failed import lies.
@@ -67,7 +67,7 @@ class KeptReceipt:
     def __init__(
         self,
         path: Path | None,
-        ledger: Ledger,
+        ledger: Ledger | None,
         keys: tuple[PrivateKey, ...],
         entry: CustodyEntry,
         run: Run,
@@ -76,7 +76,7 @@ class KeptReceipt:
         self._keys = keys
         self._entry = entry
         self._run = run
-        self.ledger = ledger if path is not None else None
+        self.ledger = ledger
 
     def imported(self, result: ImportResult) -> ImportResult:
         """Write the receipt of an import that came to its end; the result names it.
@@ -89,8 +89,10 @@ class KeptReceipt:
 
     def failed(self, error: BaseException) -> None:
         """Write the receipt of an import that ended early; where that fails, warn."""
-        path = self._path
+        path, ledger = self._path, self.ledger
         try:
+            if ledger is not None and isinstance(error, AirgapError):
+                self._entry.stopped(ledger.receipt(error), error)
             written = self._write(error)
         except AirgapError as failure:
             self._run.warn("receipt", f"{path} could not be written: {failure.message}")
@@ -102,8 +104,10 @@ class KeptReceipt:
 
     def _write(self, error: BaseException | None) -> WrittenReceipt | None:
         path, ledger, self.ledger = self._path, self.ledger, None
-        receipt = None if ledger is None else ledger.receipt(error, log=self._entry.position)
-        if path is None or receipt is None:
+        if path is None or ledger is None:
+            return None
+        receipt = ledger.receipt(error, log=self._entry.position)
+        if receipt is None:
             return None
         write_receipt_file(path, receipt, self._keys)
         return WrittenReceipt(str(path), receipt.id, receipt.outcome)
@@ -136,12 +140,10 @@ def kept_receipt(
     if printable(by, MAX_BY) != by:
         raise SettingsError(f"--by takes up to {MAX_BY} characters that can be shown")
     ledger = Ledger(lambda: datetime.now(UTC), by=by, before=before)
-    kept = KeptReceipt(path, ledger, signers(flags, session), entry, run)
+    kept = KeptReceipt(path, None if is_dry else ledger, signers(flags, session), entry, run)
     try:
         yield kept
     except BaseException as error:
         if kept.ledger is not None:
-            if isinstance(error, AirgapError):
-                entry.end(error=error)
             kept.failed(error)
         raise

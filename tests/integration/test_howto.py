@@ -21,7 +21,16 @@ IMAGES = {
     "team/app": builders.image(layers=(3_000_000, 100_000)),
     "team/tool": builders.image(layers=(1_500_000,), seed=5),
 }
-PAGES = ["fat32", "dvd", "several-sticks", "pipes", "repair", "encryption", "split-merge"]
+PAGES = [
+    "fat32",
+    "dvd",
+    "several-sticks",
+    "pipes",
+    "repair",
+    "encryption",
+    "split-merge",
+    "receipts",
+]
 
 
 @pytest.fixture(scope="module")
@@ -258,6 +267,16 @@ def test_a_page_that_promises_another_end_is_found_out(operator, text, code):
     """Each command of a block counts, and the exit code is the one that the page says."""
     with pytest.raises(AssertionError, match=r"docs/howto/page\.md:7"):
         operator.do(Block("page", 7, text, code))
+
+
+def test_the_page_for_receipts_holds(operator, inside):
+    """A signed receipt passes on both sides, in the log, and leaves nothing for the next bundle."""
+    said = operator.follow("receipts")
+    assert_arrived(inside)
+    assert said.count("signed by inside") == 2
+    assert "vault 2, morning shift" in said
+    assert '"bases": []' in said
+    assert (operator.usb / "next.tar").stat().st_size < 100_000
 
 
 NEEDS = sorted({block.needs for page in PAGES for block in read_page(page) if block.needs})

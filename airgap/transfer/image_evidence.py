@@ -231,15 +231,18 @@ class _SourceEvidence:
             return [self._documents[d] for d in self._travelling.get((repository, digest), ())]
         found, documents = self._sources.referrers(repository, digest)
         known = {document.descriptor.digest: document for document in documents}
-        source = self._sources.open(repository)
-        return (
-            known.get(referrer.digest)
-            or source.manifest(str(referrer.digest), media_type=referrer.descriptor.media_type)
-            for referrer in found
-        )
+        lists = (known.get(r.digest) or self._manifest(repository, r.descriptor) for r in found)
+        return (document for document in lists if document is not None)
 
     def read(self, repository: str, payload: Descriptor, /) -> bytes | None:
         return _read(self._sources.open(repository), payload, "source")
+
+    def _manifest(self, repository: str, listed: Descriptor) -> Document | None:
+        source = self._sources.open(repository)
+        try:
+            return source.manifest(str(listed.digest), media_type=listed.media_type)
+        except ContentNotFoundError:  # listed, and gone: it says nothing about the image
+            return None
 
 
 class _ImportEvidence:

@@ -6,7 +6,6 @@ without the images that need them is made by the same function.
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -134,11 +133,12 @@ def _size_error(
     The bundle would be refused on the other side, where the source cannot be asked any more.
     """
     # What others say counts first; neither is copied, since there may be thousands of images.
-    own = {blob.digest: blob.size for blob in closure.blobs.values()}
-    known = ChainMap(sizes, own)
+    own = closure.blobs
     for document in closure.documents.values():
         for needed in successors(document):
-            size = known.get(needed.digest, needed.size)
+            size = sizes.get(needed.digest)
+            if size is None:
+                size = own[needed.digest].size if needed.digest in own else needed.size
             if size != needed.size:
                 return SizeMismatchError(
                     f"{reference}: {needed.digest} has {size} bytes and {needed.size} by "

@@ -101,7 +101,9 @@ def test_a_token_is_tried_once(server: ScriptedServer, lab: Lab) -> None:
 
 def test_what_is_too_large_is_refused(server: ScriptedServer, lab: Lab) -> None:
     """No more is read than an inventory may have, with and without a length."""
-    for reply in (good(b"x" * 1001), good(b"x" * 1001, has_length=False), good(b"x" * 1000)):
+    endless = good(b"x" * (4 << 20), stall_after=2 << 20)
+    more = b"x" * 1001
+    for reply in (good(more), good(more, has_length=False), endless, good(b"x" * 1000)):
         server.on("GET", PATH).reply(reply)
         channel = lab.client._channel(server.host, "source")
         if len(reply.body) > 1000:

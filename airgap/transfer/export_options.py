@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from airgap.bundle.catalog import Catalog
 from airgap.oci.platform import Platform
 from airgap.transfer.encrypted import Encryption
 from airgap.transfer.image_policy import RequiredKey
@@ -34,6 +35,8 @@ class ExportOptions:
         lock: The file that says in the end what each name stood for; None for none.
         sign: The keys that sign the bundle.
         revocations: The signed list of revoked keys that travels in it; empty for none.
+        originals: What bundles say that stand in for registries: where the same travels on, its
+            signatures do, too.
         require_signature: Whose signatures every image must have before anything travels.
     """
 
@@ -52,6 +55,7 @@ class ExportOptions:
     lock: Path | None = None
     sign: tuple[PrivateKey, ...] = ()
     revocations: bytes = b""
+    originals: tuple[Catalog, ...] = ()
     require_signature: tuple[RequiredKey, ...] = ()
 
     @property

@@ -40,7 +40,9 @@ def select(
             failed=[f"{name}: {error.message}" for name, error in selection.failed],
             hint="what was fetched is kept; run the same command again",
         )
-    catalog = sign_catalog(selection.catalog, options.sign, options.revocations)
+    catalog = sign_catalog(
+        selection.catalog, options.sign, options.revocations, originals=options.originals
+    )
     return replace(selection, catalog=catalog)
 
 

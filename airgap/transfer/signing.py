@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from airgap.bundle.catalog import Catalog
@@ -10,15 +10,33 @@ from airgap.trust.keys import PrivateKey
 from airgap.trust.signatures import Signatures
 
 
-def sign_catalog(catalog: Catalog, keys: Sequence[PrivateKey], revocations: bytes = b"") -> Catalog:
+def sign_catalog(
+    catalog: Catalog,
+    keys: Sequence[PrivateKey],
+    revocations: bytes = b"",
+    *,
+    originals: Iterable[Catalog] = (),
+) -> Catalog:
     """The same catalog with signatures; the same keys give the same bytes.
 
     Args:
         catalog: What is signed.
-        keys: Those who sign; none leaves the catalog without.
-        revocations: The signed list of revoked keys that travels with it.
+        keys: Those who sign.
+        revocations: The signed list of revoked keys that travels with it; empty for none.
+        originals: What it was taken from. Where that is the same, byte for byte, its signatures
+            are right for this one, too, and stay.
+
+    Raises:
+        SignatureError: Those that stay are damaged, and others are to be added.
+        BundleFormatError: Those that stay need a newer airgap, and others are to be added.
     """
-    if not keys and not revocations:
-        return catalog
+    kept = dict.fromkeys(o.signatures for o in originals if o.raw == catalog.raw and o.signatures)
+    if not keys and not revocations and len(kept) <= 1:
+        return replace(catalog, signatures=next(iter(kept), b""))
     signatures = Signatures.sign(catalog.raw, keys, revocations=revocations)
+    own = {signature.key for signature in signatures.by_key}
+    for document in kept:
+        other = Signatures.parse(document)
+        others = tuple(signature for signature in other.by_key if signature.key not in own)
+        signatures = signatures.merge(replace(other, by_key=others))
     return replace(catalog, signatures=signatures.to_bytes())

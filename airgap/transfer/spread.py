@@ -107,7 +107,7 @@ def spread_images(
             hint="--volume-size says how large the pieces are that are shared out to media",
         )
     if isinstance(client, Holdings):
-        options = replace(options, non_distributable=True)
+        options = replace(options, non_distributable=True, originals=client.catalogs)
     work = Spread(references, output, client, options, run or Run())
     with closing(SpreadFolder(spread_folder(spreading.state, output))) as folder:
         return fill_media(work, folder, spreading.prompt)

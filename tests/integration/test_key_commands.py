@@ -293,6 +293,22 @@ def test_volumes_pipes_and_encrypted_exports_are_signed_alike(folder, source):
     assert "key sha256:" in done.out
 
 
+def test_a_signed_bundle_can_be_packed_in_another_way_without_its_key(folder, source):
+    """What is in it stays the same, and so its signatures stay right."""
+    generate()
+    builders.push(source.repository("big"), builders.image(layers=(1_500_000, 1_500_000)), tag="1")
+    big = f"{source.host}/big:1"
+    assert airgap("export", "images", big, "-o", "one.tar", "--sign", "release.key").code == 0
+    take = ("export", "images", "--trust", "release.pub", "--from")
+    assert airgap(*take, "one.tar", "-o", "v.tar", "--volume-size", "1100000").code == 0
+    volumes = sorted(Path().glob("v.*.tar"))
+    assert len(volumes) > 1
+    assert airgap("verify", "bundle", *volumes, "--trust", "release.pub").code == 0
+    merge = [text for path in volumes for text in ("--from", path)]
+    assert airgap(*take[:-1], *merge, "-o", "again.tar").code == 0
+    assert Path("again.tar").read_bytes() == Path("one.tar").read_bytes()
+
+
 def test_an_export_with_a_damaged_list_of_revoked_keys_is_refused(folder, source):
     """Before anything is asked of a registry."""
     generate()

@@ -18,7 +18,7 @@ from airgap.cli.options import NetworkFlags, jobs_option, network_options, outpu
 from airgap.cli.references import read_references
 from airgap.cli.session import Session
 from airgap.cli.visible import count_text, cut, size_text
-from airgap.errors import DifferenceError
+from airgap.errors import DifferenceError, UnavailableError
 from airgap.registry.client import Client
 from airgap.transfer.comparison import (
     Amount,
@@ -119,7 +119,12 @@ def compare_places(invocation: Invocation, **flags: Unpack[CompareFlags]) -> Non
 def _side(text: str, opener: SideOpener) -> Side:
     path = Path(text)
     if not path.exists() and not text.startswith((".", "/")):
-        return opener.registry(Destination.parse(text))
+        try:
+            return opener.registry(Destination.parse(text))
+        except UnavailableError as error:
+            # whoever mistypes the name of a file gets asked for a registry
+            error.hint = f"there is no file of this name either; {error.hint or 'check it'}"
+            raise
     if is_list(path):
         return opener.references(text, read_references((), [path]))
     return opener.record(path)

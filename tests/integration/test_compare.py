@@ -194,6 +194,12 @@ def test_a_file_that_is_not_there_is_told(first) -> None:
     assert_refused(done, 10, "content-not-found", "no.inventory")
 
 
+def test_a_name_that_is_neither_a_file_nor_a_registry_is_told_so(first) -> None:
+    """Somebody who mistypes a file's name is not sent to look for a registry."""
+    done = airgap("compare", first, "releas.tar", "--retries", "0")
+    assert_refused(done, 12, "unavailable", "there is no file of this name either")
+
+
 def test_hostile_names_are_refused_as_elsewhere(first, tmp_path) -> None:
     """A list is read as every list is: its line is named."""
     listed = tmp_path / "images.txt"

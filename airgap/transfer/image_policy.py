@@ -107,10 +107,13 @@ def check_images(
     shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if names[3:] else "")
     keys = " and ".join(key.name for key in required)
     verb = "is" if len(names) == 1 else "are"
+    hint = "nothing was transferred; sign with `cosign sign --key`, or leave these images out"
+    if any(key.key.algorithm == "ed25519" for key in required):
+        hint += "; with Ed25519 keys cosign 3.1 makes signatures that it does not verify itself"
     raise UnsignedImagesError(
         f"{len(names)} of {len(wanted)} images {verb} not signed with {keys}: {shown}",
         failed=failed,
-        hint="nothing was transferred; sign with `cosign sign --key`, or leave these images out",
+        hint=hint,
     )
 
 

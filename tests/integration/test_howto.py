@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from contextlib import ExitStack
@@ -15,7 +16,8 @@ from tests.support.embedded import EmbeddedRegistry
 from tests.support.howto import Block, Operator, find_program, read_page
 from tests.support.media import MIB, loop_file_system
 from tests.support.parity import contents, flip
-from tests.support.transfers import assert_holds
+from tests.support.sigstore import Sigstore
+from tests.support.transfers import assert_holds, catalog_of
 
 IMAGES = {
     "team/app": builders.image(layers=(3_000_000, 100_000)),
@@ -30,6 +32,7 @@ PAGES = [
     "encryption",
     "split-merge",
     "receipts",
+    "image-signatures",
 ]
 
 
@@ -277,6 +280,33 @@ def test_the_page_for_receipts_holds(operator, inside):
     assert "vault 2, morning shift" in said
     assert '"bases": []' in said
     assert (operator.usb / "next.tar").stat().st_size < 100_000
+
+
+def test_the_page_for_signatures_of_images_holds(operator, inside):
+    """Signed images travel and others do not; a person without a key and a key in JSON count."""
+    pytest.importorskip("sigstore")
+    sigstore = Sigstore()
+    with EmbeddedRegistry() as registry:
+        operator.names["registry.example.com"] = registry.host
+        for name, content in (IMAGES | {"team/unsigned": builders.image(seed=77)}).items():
+            builders.push(registry.repository(name), content, tag="1.4")
+        listed = "".join(f"{registry.host}/{name}:1.4\n" for name in IMAGES)
+        (operator.work / "images.txt").write_text(listed)
+
+        def sign(person, block):
+            assert_arrived(inside)
+            catalog = catalog_of(person.usb / "release.tar")
+            beside = person.usb / "release.tar.sigstore.json"
+            beside.write_text(json.dumps(sigstore.sign(catalog.raw)))
+            (person.work / "trusted_root.json").write_bytes(sigstore.root())
+
+        is_there = find_program("cosign")
+        before = {"--certificate-identity": sign} if is_there else {}
+        said = operator.follow("image-signatures", before)
+    if is_there:
+        assert f"failed: {registry.host}/team/unsigned:1.4: has no signature" in said
+        assert_arrived(inside, "keyless/")
+        assert_arrived(inside, "by-key/")
 
 
 NEEDS = sorted({block.needs for page in PAGES for block in read_page(page) if block.needs})

@@ -24,7 +24,11 @@ _BLOCK = re.compile(
     r"(?:^<!-- howto: (?P<note>[^\n]*?) -->\n+)?^```(?P<language>[^\n]*)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
-_PROGRAMS = os.pathsep.join(["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"])
+# Read while tests are collected: later every test has a home of its own.
+_BUILT = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "airgap-ci" / "bin"
+_PROGRAMS = os.pathsep.join(
+    ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin", str(_BUILT)]
+)
 _SECONDS = 120
 
 
@@ -72,7 +76,7 @@ def _block(page: str, line: int, text: str, note: str) -> Block:
 
 
 def find_program(name: str) -> str | None:
-    """Where a program of the system is, if it is installed."""
+    """Where a program is: of the system, or of those that `.ci/run` builds."""
     return shutil.which(name, path=_PROGRAMS)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -186,8 +187,20 @@ def _options(flags: ImportFlags, jobs: int) -> ImportOptions:
         dry_run=flags["dry_run"],
         require_signature=required_keys(flags["require_signature"]),
         mount_from=tuple(_repository(name) for name in flags["mount_from"]),
-        called=tuple(str(path) for path in flags["bundle"]),
+        naming=tuple(_naming(flags)),
     )
+
+
+def _naming(flags: ImportFlags) -> Iterator[str]:
+    """What says to `export inventory` which bundle this is."""
+    for path in flags["bundle"]:
+        yield from ("--missing-for", str(path))
+    for path in flags["identity"]:
+        yield from ("--identity", str(path))
+    if flags["passphrase_file"] is not None:
+        yield from ("--passphrase-file", str(flags["passphrase_file"]))
+    for pattern in flags["only"]:
+        yield from ("--only", pattern)
 
 
 def _repository(name: str) -> str:

@@ -21,6 +21,7 @@ from airgap.cli.options import (
 )
 from airgap.cli.session import Session
 from airgap.cli.signing_options import TrustFlags, trust_of, trust_options
+from airgap.cli.values import as_seekable
 from airgap.cli.visible import count_text, cut
 from airgap.errors import (
     AirgapError,
@@ -36,9 +37,9 @@ from airgap.record.receipt import Receipt, ReceiptFailure
 from airgap.run import Run
 from airgap.transfer.receipt_check import ReceiptFinding, compare_with_bundle, exit_code
 from airgap.transfer.receipt_registry import compare_with_registry
-from airgap.transfer.receipts import SignedReceipt, read_receipt
+from airgap.transfer.receipts import OpenedReceipt, read_receipt
+from airgap.transfer.record_trust import record_signers
 from airgap.transfer.records import Contents, open_record
-from airgap.transfer.trusting import learn
 
 COMMAND = "verify receipt"
 _OUTCOMES = {
@@ -125,9 +126,10 @@ def verify_receipt(invocation: Invocation, **flags: Unpack[VerifyReceiptFlags]) 
     registry, called = flags["registry"], flags["as_"]
     _check_names(registry, called)
     with session.run() as run:
-        signed = read_receipt(flags["receipt"])
-        signers, notes = _signers(session, flags, signed)
-        receipt = signed.receipt
+        opened = read_receipt(as_seekable(flags["receipt"]))
+        receipt, trust = opened.receipt, trust_of(session, identities_of(flags))
+        signers = record_signers(opened.record, trust, run=run)
+        notes = () if trust is not None else (_unchecked(opened),)
         findings: list[ReceiptFinding] = []
         for path in flags["bundle"]:
             contents = _contents(path)
@@ -157,22 +159,10 @@ def _check_names(registry: str | None, called: str | None) -> None:
         raise SettingsError("--as says what the registry of --registry is called in the receipt")
 
 
-def _signers(
-    session: Session, flags: VerifyReceiptFlags, signed: SignedReceipt
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Who signed, of those who are trusted, and what else is to be said of signatures.
-
-    Raises:
-        SignatureError: It is not signed as is demanded.
-    """
-    trust = trust_of(session, identities_of(flags))
-    if trust is None:
-        if signed.signatures.is_empty:
-            return (), ("the receipt is not signed, and nobody is trusted to have signed it",)
-        return (), ("the receipt is signed, and nobody is trusted: --trust KEY checks signatures",)
-    trust = learn(trust, signed.signatures.revocations)
-    verdict = trust.check(signed.receipt.raw, signed.signatures)
-    return tuple(signer.name for signer in verdict.signers), verdict.notes
+def _unchecked(opened: OpenedReceipt) -> str:
+    if opened.record.signatures:
+        return "the receipt is signed, and nobody is trusted: --trust KEY checks signatures"
+    return "the receipt is not signed, and nobody is trusted to have signed it"
 
 
 def _contents(path: Path) -> Contents:

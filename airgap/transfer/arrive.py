@@ -168,7 +168,7 @@ def _elsewhere(
     to: Destination, options: ArrivalOptions, admission: Admission, name: str
 ) -> Elsewhere:
     """Where to look for what the bundle leaves: never where one who brings it may not go."""
-    hint = need_commands([name], to, keep_host=options.keep_host, mount_from=())
+    hint = need_commands(["--missing-for", name], to, keep_host=options.keep_host, mount_from=())
     return Elsewhere(to=to, keep_host=options.keep_host, may_read=admission.may_write, hint=hint)
 
 

@@ -10,7 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from shlex import quote
+from shlex import join
 
 from airgap.bundle.bases import HeldBlob
 from airgap.bundle.catalog import Catalog
@@ -216,14 +216,22 @@ def _shown(blobs: Sequence[HeldBlob]) -> str:
 
 
 def need_commands(
-    called: Sequence[str], to: Destination, *, keep_host: bool, mount_from: Sequence[str]
+    naming: Sequence[str], to: Destination, *, keep_host: bool, mount_from: Sequence[str]
 ) -> str:
-    """What to do where something is missing: the two commands that bring it."""
-    words = ["airgap", "export", "inventory", "--from", str(to), "--missing-for"]
-    words += [" --missing-for ".join(map(quote, called)) or "BUNDLE"]
+    """What to do where something is missing: the two commands that bring it.
+
+    Args:
+        naming: The options that say which bundle it is, and how it is read; empty for any.
+        to: The destination.
+        keep_host: Whether the source's host stays in names.
+        mount_from: The repositories that were looked into.
+    """
+    words = ["airgap", "export", "inventory", "--from", str(to)]
+    words += naming or ["--missing-for", "BUNDLE"]
     words += ["--keep-host"] if keep_host else []
-    words += [f"--mount-from {quote(name)}" for name in mount_from]
-    ask = " ".join([*words, "-o", "need.inventory"])
+    for name in mount_from:
+        words += ["--mount-from", name]
+    ask = join([*words, "-o", "need.inventory"])
     return (
         f"`{ask}` writes down what is missing, and on the other side "
         "`airgap export images --exactly need.inventory -o need.tar` makes a bundle of it"

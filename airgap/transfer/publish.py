@@ -65,7 +65,8 @@ class ImportOptions:
         rollback: Says which tags would go back to an older image, and whether they may.
         mount_from: Repositories of the registry in which to look for what the bundle leaves to it.
         ledger: Takes down what is done, for a receipt.
-        called: What the bundle is called in commands that are proposed.
+        naming: The options of `export inventory` that say which bundle this is, for commands that
+            are proposed.
     """
 
     keep_host: bool = False
@@ -83,7 +84,7 @@ class ImportOptions:
     rollback: RollbackGuard | None = None
     mount_from: tuple[str, ...] = ()
     ledger: Ledger | None = None
-    called: tuple[str, ...] = ()
+    naming: tuple[str, ...] = ()
 
 
 def import_bundle(
@@ -225,7 +226,7 @@ def check_bases(
         MissingBaseError: Something is not there, and what needs it is not left out.
     """
     hint = need_commands(
-        options.called, to, keep_host=options.keep_host, mount_from=options.mount_from
+        options.naming, to, keep_host=options.keep_host, mount_from=options.mount_from
     )
     elsewhere = Elsewhere(
         to=to, keep_host=options.keep_host, mount_from=options.mount_from, hint=hint

@@ -3,47 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from airgap.content.atomic import write_file
 from airgap.content.storage import is_folder, storage_errors
 from airgap.errors import AirgapError, BundleFormatError, ConflictError, SettingsError
 from airgap.record.receipt import Receipt
-from airgap.transfer.records import open_record
+from airgap.transfer.records import OpenedRecord, open_record
 from airgap.trust import signed
 from airgap.trust.keys import PrivateKey
 from airgap.trust.signatures import Signatures
 
 
 @dataclass(frozen=True, slots=True)
-class SignedReceipt:
+class OpenedReceipt:
     """A receipt that was read.
 
     Attributes:
         receipt: What it says.
-        signatures: Who signed it.
+        record: Its bytes, with what they were signed with.
     """
 
     receipt: Receipt
-    signatures: Signatures = field(default_factory=Signatures)
+    record: OpenedRecord
 
 
-def read_receipt(path: Path) -> SignedReceipt:
+def read_receipt(path: Path) -> OpenedReceipt:
     """Read a receipt. No signature is checked.
 
     Raises:
         ContentNotFoundError: There is no such file.
         StorageError: It cannot be read.
         BundleFormatError: It is no receipt, is damaged, or needs a newer airgap.
-        SignatureError: The signatures behind it are damaged.
+        SignatureError: The signatures behind it are cut short.
     """
     record = open_record(path)
     if not isinstance(record.content, Receipt):
         raise BundleFormatError(
             f"{path} is no receipt", hint="`airgap import bundle --receipt` writes one"
         )
-    return SignedReceipt(record.content, Signatures.parse(record.signatures))
+    return OpenedReceipt(record.content, record)
 
 
 def receipt_before(path: Path) -> Receipt | None:

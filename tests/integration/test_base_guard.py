@@ -83,7 +83,7 @@ def test_an_empty_registry_is_left_empty_and_what_it_lacks_is_named(
 ):
     """Where the base is missing nothing is written, and images, blobs and commands are named."""
     with pytest.raises(MissingBaseError) as caught:
-        way(update, inside, tmp_path, dry_run=dry_run, called=("update.tar",))
+        way(update, inside, tmp_path, dry_run=dry_run, naming=("--missing-for", "update.tar"))
     error = caught.value
     assert error.exit_code == 23
     assert error.missing == (str(BASE.descriptor.digest),)

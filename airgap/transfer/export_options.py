@@ -68,3 +68,10 @@ class ExportOptions:
             self.non_distributable,
             self.load_platform,
         )
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Whose signatures images must have, and what the bundle is planned against."""
+        keys = (str(required.key.id) for required in self.require_signature)
+        bases = map(str, sorted(self.known.given)) if self.known else ()
+        return *keys, *bases

@@ -213,7 +213,8 @@ class _FromScratch(Spread):
 
     def _asked(self) -> tuple[object, ...]:
         wanted = self._wanted
-        return wanted.selection, wanted.volume_size, "scratch", wanted.protect.parity
+        parity = wanted.protect.parity
+        return wanted.selection, wanted.volume_size, "scratch", parity, *wanted.conditions
 
     def _make_plan(self, request: Digest) -> None:
         failed = self._export()

@@ -187,9 +187,7 @@ class Spread:
     def _asked(self) -> tuple[object, ...]:
         """What else than its images makes this another request."""
         options = self._options
-        keys = (str(required.key.id) for required in options.require_signature)
-        bases = map(str, sorted(options.known.given)) if options.known else ()
-        return options.selection, options.volume_size, *keys, *bases
+        return options.selection, options.volume_size, *options.conditions
 
     def _make_plan(self, request: Digest) -> None:
         options = self._options

@@ -6,13 +6,14 @@ import io
 import json
 import re
 import tarfile
+from contextlib import closing
 
 import pyrage
 import pytest
 
 from airgap.bundle.bases import Base
 from airgap.content.age import Identities, Recipients
-from airgap.errors import CancelledError, ContentNotFoundError
+from airgap.errors import CancelledError, ContentNotFoundError, ExitCode
 from airgap.oci.reference import Reference
 from airgap.record.receipt import ReceiptEntry, in_order
 from airgap.run import Run
@@ -20,7 +21,8 @@ from airgap.transfer.bundle_source import Holdings
 from airgap.transfer.decrypted import EncryptedBundle
 from airgap.transfer.encrypted import Encryption
 from airgap.transfer.export import ExportOptions, plan_export
-from airgap.transfer.spread import Spreading, spread_images
+from airgap.transfer.spread import Spread, Spreading, spread_images
+from airgap.transfer.spread_state import SpreadFolder, spread_folder
 from tests.support import builders
 from tests.support.command_line import airgap
 from tests.support.differentials import against
@@ -343,3 +345,41 @@ def test_the_library_plans_without_writing(app, held, tmp_path):
         )
     assert (plan.left_blobs, plan.fetch_count) == (1, 2)
     assert list(tmp_path.glob("u*")) == []
+
+
+def test_another_inventory_is_another_export_to_media(app, held, tmp_path):
+    """What was begun against one inventory is not finished against another."""
+    (tmp_path / "usb").mkdir()
+    out = tmp_path / "usb" / "u.tar"
+    command = ("export", "images", app, "-o", out, "--spread", "--volume-size", "1MiB")
+    state = ("--state", tmp_path / "state")
+    (tmp_path / "inventory").write_bytes(held.raw)
+    (tmp_path / "other").write_bytes(inventory({}, place="other.internal").raw)
+    with open_client() as client:
+        work = Spread([Reference.parse(app)], out, client, _options(held), Run())
+        with closing(SpreadFolder(spread_folder(tmp_path / "state", out))) as folder:
+            work.prepare(folder)
+    done = airgap(*command, *state, "--against", tmp_path / "other")
+    assert done.code == ExitCode.CONFLICT, done.err
+    done = airgap(*command, *state, "--against", tmp_path / "inventory")
+    assert done.code == 0, done.err
+    assert travelling(tmp_path / "usb") == TRAVELS
+
+
+def _options(held):
+    return ExportOptions(known=known_by(held), volume_size=1 << 20)
+
+
+def test_parity_over_several_media_takes_an_update(app, held, inside, tmp_path):
+    """The folder with parity over all volumes holds the update, and media take it from there."""
+    (tmp_path / "usb").mkdir()
+    (tmp_path / "inventory").write_bytes(held.raw)
+    done = airgap(
+        "export", "images", app, "-o", tmp_path / "usb" / "u.tar", "--spread",
+        "--volume-size", "1MiB", "--parity", "1volume", "--scratch", tmp_path / "scratch",
+        "--against", tmp_path / "inventory", "--state", tmp_path / "state",
+    )  # fmt: skip
+    assert done.code == ExitCode.INCOMPLETE, done.err  # a medium for the rest of the parity
+    assert travelling(tmp_path / "usb") == TRAVELS
+    bring(tmp_path / "usb", inside.host)
+    assert_holds(inside, "team/app", NEW, "1.1")

@@ -129,9 +129,7 @@ class _Export:
         self._sources = open_sources(client, registries=registries, jobs=options.jobs, run=run)
         if isinstance(client, Holdings):
             # What a bundle holds travels on, and what it left out it says itself.
-            self._options = replace(
-                options, non_distributable=True, originals=client.catalogs
-            )
+            self._options = replace(options, non_distributable=True, originals=client.catalogs)
         self._resolution: Resolution | None = None
 
     def to_file(self, path: Path) -> ExportResult:

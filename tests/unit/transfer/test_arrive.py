@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,19 @@ from airgap.errors import (
     ConflictError,
     DigestMismatchError,
     IncompleteBundleError,
+    SignatureError,
     StorageFullError,
     UnauthorizedError,
     UnavailableError,
 )
 from airgap.run import CancelToken, Run
 from airgap.transfer.arrive import take_bundle
+from airgap.trust.keys import PrivateKey
+from airgap.trust.policy import Trust, TrustedKey, TrustPolicy
 from tests.support import builders
 from tests.support.bundles import BundleBuilder, MadeBundle, flip, make_bundle
 from tests.support.remote_file import HeldFile
+from tests.support.signing import signed_by
 
 
 def anywhere(_repository: str) -> bool:
@@ -40,10 +45,12 @@ def take(
     may_write: Callable[[str], bool] = anywhere,
     free: int | None = None,
     run: Run | None = None,
+    trust: Trust | None = None,
     **options: Any,
 ) -> Arrival:
     admission = Admission("registry.internal:5000", may_write, lambda: free)
-    return take_bundle(file, depot, ArrivalOptions(**options), admission, run=run or Run())
+    asked = ArrivalOptions(**options)
+    return take_bundle(file, depot, asked, admission, run=run or Run(), trust=trust)
 
 
 def is_empty(depot: Depot) -> bool:
@@ -225,6 +232,21 @@ def test_what_is_no_bundle_is_refused(data: bytes):
         take(HeldFile(data), depot)
     assert caught.value.hint
     assert is_empty(depot)
+
+
+def test_a_bundle_that_is_not_signed_as_demanded_writes_nothing(made: MadeBundle):
+    """Its front is read, and no blob of it; one that is signed arrives."""
+    key = PrivateKey.generate("ed25519")
+    policy = TrustPolicy("the settings", (TrustedKey("release", key.public),))
+    trust = Trust((policy,), now=datetime(2026, 1, 1, tzinfo=UTC))
+    depot = MemoryDepot()
+    for data in (made.data, signed_by(made, PrivateKey.generate("ed25519")).data):
+        file = HeldFile(data)
+        with pytest.raises(SignatureError):
+            take(file, depot, trust=trust)
+        assert is_empty(depot)
+        assert file.given < made.layout.blobs[-1].offset
+    assert take(HeldFile(signed_by(made, key).data), depot, trust=trust).images
 
 
 def test_a_cancelled_arrival_sets_no_tag(made: MadeBundle):

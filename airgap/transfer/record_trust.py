@@ -27,13 +27,30 @@ def check_record(record: OpenedRecord, trust: Trust | None, *, run: Run) -> None
         BundleFormatError: Its signatures need a newer airgap.
         StorageError: A list of revoked keys that came with it could not be kept.
     """
+    record_signers(record, trust, run=run)
+
+
+def record_signers(record: OpenedRecord, trust: Trust | None, *, run: Run) -> tuple[str, ...]:
+    """The names of those who are trusted and signed a record, which is checked for that.
+
+    Args:
+        record: What was opened.
+        trust: Who is trusted; None for no demand.
+        run: Told who has signed.
+
+    Raises:
+        SignatureError: It is not signed well enough.
+        BundleFormatError: Its signatures need a newer airgap.
+        StorageError: A list of revoked keys that came with it could not be kept.
+    """
     if trust is None or isinstance(record.content, Lock):
-        return
+        return ()
     signatures = Signatures.parse(record.signatures)
     verdict = learn(trust, signatures.revocations).check(
         record.payload, signatures, what=str(record.path)
     )
-    names = ", ".join(signer.name for signer in verdict.signers)
-    run.emit(Notice("info", "signed", f"{record.path} is signed by {names}"))
+    names = tuple(signer.name for signer in verdict.signers)
+    run.emit(Notice("info", "signed", f"{record.path} is signed by {', '.join(names)}"))
     for note in verdict.notes:
         run.warn("signature", note)
+    return names

@@ -27,6 +27,11 @@ class Output:
         """Whether lines still go anywhere."""
         return self._is_open
 
+    @property
+    def is_terminal(self) -> bool:
+        """Whether somebody looks at it."""
+        return self._is_open and self._stream.isatty()
+
     def flush(self) -> None:
         """Hand on what others wrote to the stream: click prints help itself.
 

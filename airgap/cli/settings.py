@@ -74,6 +74,7 @@ class Environment:
         has_cursor: Whether a terminal can move its cursor, as bars need it (TERM is not `dumb`).
         data_folder: Where the registry keeps its data if nobody says otherwise (XDG).
         state_folder: Where what was done between media is remembered (XDG).
+        cache_folder: Where is what saves requests and may be removed at any time (XDG).
         notify_socket: Where the service manager wants to be told (sd_notify), if it does.
         key_passphrase: What opens the private keys that sign.
     """
@@ -87,6 +88,7 @@ class Environment:
     has_cursor: bool = True
     data_folder: Path = Path("airgap")
     state_folder: Path = Path("airgap-state")
+    cache_folder: Path = Path("airgap-cache")
     notify_socket: str | None = None
     key_passphrase: str | None = field(default=None, repr=False)
 
@@ -209,6 +211,7 @@ def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
         has_cursor=environ.get("TERM") != "dumb",
         data_folder=_xdg_folder(environ, "XDG_DATA_HOME", ".local/share") / "airgap",
         state_folder=_xdg_folder(environ, "XDG_STATE_HOME", ".local/state") / "airgap",
+        cache_folder=_xdg_folder(environ, "XDG_CACHE_HOME", ".cache") / "airgap",
         notify_socket=environ.get("NOTIFY_SOCKET") or None,
         key_passphrase=environ.get(f"{_PREFIX}KEY_PASSPHRASE") or None,
     )

@@ -14,6 +14,9 @@ export = LazyGroup(
         "images": LazyCommand(
             "airgap.cli.export_images", "export_images", "Put images into one bundle."
         ),
+        "inventory": LazyCommand(
+            "airgap.cli.export_inventory", "export_inventory", "Write down what a place holds."
+        ),
     },
 )
 
@@ -34,6 +37,9 @@ inspect = LazyGroup(
         "bundle": LazyCommand(
             "airgap.cli.inspect_bundle", "inspect_bundle", "List what a bundle carries."
         ),
+        "inventory": LazyCommand(
+            "airgap.cli.inspect_inventory", "inspect_inventory", "Show what an inventory is of."
+        ),
     },
 )
 
@@ -43,6 +49,9 @@ verify = LazyGroup(
     lazy={
         "bundle": LazyCommand(
             "airgap.cli.verify_bundle", "verify_bundle", "Hash everything in a bundle."
+        ),
+        "inventory": LazyCommand(
+            "airgap.cli.verify_inventory", "verify_inventory", "Check whose inventory a file is."
         ),
         "receipt": LazyCommand(
             "airgap.cli.verify_receipt", "verify_receipt", "Check what an import says that came."

@@ -31,6 +31,7 @@ PAGES = [
     "repair",
     "encryption",
     "split-merge",
+    "signing",
     "receipts",
     "image-signatures",
 ]
@@ -237,6 +238,19 @@ def test_the_page_for_encryption_holds(operator, inside):
         assert_arrived(inside)
         assert_arrived(inside, "piped/")
         assert "3 of 3 volumes are here" in said
+
+
+def test_the_page_for_signing_holds(operator, inside):
+    """What is signed arrives, and each refusal of the page is one for its signatures."""
+    said = operator.follow("signing")
+    assert_arrived(inside)
+    assert_arrived(inside, "piped/")
+    assert_arrived(inside, "twice/")
+    assert said.count("error[signature]") == 3
+    assert "is not signed" in said
+    assert "release 2026 is revoked: laptop stolen" in said
+    assert "Verified OK" in said
+    assert "Signature Verified Successfully" in said
 
 
 def test_the_page_for_splitting_and_merging_holds(operator, source):

@@ -24,6 +24,7 @@ from airgap.transfer.publication import Publication
 from airgap.transfer.receiver import ReceivingRepository
 from airgap.wording import count_text, size_text
 
+PHASE = "guard"
 Repositories = Callable[[str], ReceivingRepository]
 Readable = Callable[[str], bool]
 """Whether a repository may be looked into for what an image needs."""

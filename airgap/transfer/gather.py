@@ -121,7 +121,7 @@ class _Gather:
         front = (reader.catalog, reader.documents)
         publisher = plan_import(front, self._to, self._client, self._options, self._run)
         publisher.check_tags()
-        check_bases(publisher, reader.catalog, self._to, self._options)
+        check_bases(publisher, reader.catalog, self._to, self._options, run=self._run)
         if self._result is None:  # later media are of the same bundle
             required, shelf = self._options.require_signature, FileShelf(reader)
             check_import(
@@ -294,10 +294,11 @@ class _Source:
 
 def _joined(before: ImportResult, now: ImportResult) -> ImportResult:
     """What came of several media together."""
-    mine = now.blobs_pushed + now.blobs_mounted
+    mine = now.blobs_pushed + now.blobs_mounted + now.blobs_copied
     total = now.blobs_present + mine
     pushed = before.blobs_pushed + now.blobs_pushed
     mounted = before.blobs_mounted + now.blobs_mounted
+    copied = before.blobs_copied + now.blobs_copied
     earlier = {image.target: image for image in before.images}
     return replace(
         now,
@@ -305,7 +306,8 @@ def _joined(before: ImportResult, now: ImportResult) -> ImportResult:
         blobs_pushed=pushed,
         bytes_pushed=before.bytes_pushed + now.bytes_pushed,
         blobs_mounted=mounted,
-        blobs_present=max(0, total - pushed - mounted),
+        blobs_present=max(0, total - pushed - mounted - copied),
+        blobs_copied=copied,
         manifests_pushed=before.manifests_pushed + now.manifests_pushed,
         notes=tuple(dict.fromkeys((*before.notes, *now.notes))),
     )

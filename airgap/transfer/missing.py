@@ -18,7 +18,7 @@ from airgap.record.inventory_builder import InventoryBuilder
 from airgap.registry.client import Client
 from airgap.run import Run
 from airgap.run.events import PhaseFinished, PhaseStarted
-from airgap.transfer.base_guard import BaseGuard, Elsewhere
+from airgap.transfer.base_guard import PHASE, BaseGuard, Elsewhere
 from airgap.transfer.decrypted import EncryptedBundle
 from airgap.transfer.destination import Destination, plan_targets
 from airgap.transfer.publication import Publication, plan_publications
@@ -26,7 +26,6 @@ from airgap.transfer.receiver import RegistryReceiver
 from airgap.transfer.workers import Task, Workers
 from airgap.version import __version__
 
-PHASE = "guard"
 Front = tuple[Catalog, Mapping[Digest, Document]]
 
 

@@ -19,6 +19,7 @@ from airgap.oci.manifest import Document
 from airgap.registry.client import Client
 from airgap.run import Run
 from airgap.run.events import PhaseFinished, PhaseStarted
+from airgap.transfer.base_guard import PHASE as GUARD
 from airgap.transfer.base_guard import Elsewhere, need_commands
 from airgap.transfer.decrypted import EncryptedBundle
 from airgap.transfer.destination import Destination, plan_targets
@@ -132,7 +133,7 @@ class _Import:
     def from_file(self, reader: BundleReader) -> ImportResult:
         publisher = self._publisher(reader.catalog, reader.documents)
         publisher.check_tags()
-        check_bases(publisher, reader.catalog, self._to, self._options)
+        check_bases(publisher, reader.catalog, self._to, self._options, run=self._run)
         self._check_images(publisher, FileShelf(reader))
         begin_push(publisher, self._run)
         publisher.push_blobs(reader)
@@ -143,7 +144,7 @@ class _Import:
         stream.check_alone()
         publisher = self._publisher(front.catalog, front.documents)
         publisher.check_tags()
-        check_bases(publisher, front.catalog, self._to, self._options)
+        check_bases(publisher, front.catalog, self._to, self._options, run=self._run)
         if self._options.require_signature and isinstance(stream, EncryptedBundle):
             self._check_images(publisher, EncryptedShelf(stream, publisher.ready))
         else:
@@ -218,9 +219,16 @@ def plan_import(
 
 
 def check_bases(
-    publisher: Publisher, catalog: Catalog, to: Destination, options: ImportOptions
+    publisher: Publisher, catalog: Catalog, to: Destination, options: ImportOptions, *, run: Run
 ) -> None:
     """Ask a registry for everything that a bundle leaves to it.
+
+    Args:
+        publisher: What is to be sent.
+        catalog: What the bundle carries, and leaves.
+        to: The registry, and the path below which repositories go.
+        options: What is imported.
+        run: Progress.
 
     Raises:
         MissingBaseError: Something is not there, and what needs it is not left out.
@@ -231,7 +239,11 @@ def check_bases(
     elsewhere = Elsewhere(
         to=to, keep_host=options.keep_host, mount_from=options.mount_from, hint=hint
     )
+    if not catalog.held:
+        return
+    run.emit(PhaseStarted(GUARD, len(catalog.held)))
     publisher.check_bases(catalog, elsewhere)
+    run.emit(PhaseFinished(GUARD))
 
 
 def begin_push(publisher: Publisher, run: Run) -> None:

@@ -55,6 +55,7 @@
   const outcomes = {
     pushed: "is new", present: "was here already", skipped: "was left as it is",
     "image-only": "is one platform instead of its index",
+    waiting: "waits for the bundle that this one completes",
   };
   const units = ["kB", "MB", "GB", "TB"];
   function size(bytes) {

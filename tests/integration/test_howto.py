@@ -33,6 +33,7 @@ PAGES = [
     "split-merge",
     "signing",
     "receipts",
+    "log",
     "image-signatures",
 ]
 
@@ -294,6 +295,22 @@ def test_the_page_for_receipts_holds(operator, inside):
     assert "vault 2, morning shift" in said
     assert '"bases": []' in said
     assert (operator.usb / "next.tar").stat().st_size < 100_000
+
+
+def test_the_page_for_the_log_holds(operator, inside, pack):
+    """The chain is right by airgap and by sha256sum, and an older release is refused."""
+    newer = pack({"team/app:1.4": builders.image(seed=11)})
+
+    def bring_a_newer_one(person, _block):
+        to = f"--to {inside.host} --on-existing-tag overwrite"
+        assert person.sh(f"airgap import bundle {newer} {to}").returncode == 0
+
+    said = operator.follow("log", {"--no-rollback": bring_a_newer_one})
+    assert said.count("3 entries, whole") == 2
+    head, before = (line.split()[0] for line in said.splitlines() if line.endswith("  -"))
+    assert f"head: sha256:{head}" in said
+    assert f"sha256:{before}\n" in said
+    assert "team/app:1.4 goes back" in said
 
 
 def test_the_page_for_signatures_of_images_holds(operator, inside):

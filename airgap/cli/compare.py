@@ -108,7 +108,8 @@ def compare_places(invocation: Invocation, **flags: Unpack[CompareFlags]) -> Non
             return stack.enter_context(session.client(run))
 
         origin = InventoryOrigin(datetime.now(UTC), author_name(), __version__)
-        opener = SideOpener(client, origin, session.settings.jobs, run)
+        cached = session.settings.environment.cache_folder
+        opener = SideOpener(client, origin, session.settings.jobs, run, cached)
         a, b = (_side(flags[name], opener) for name in ("a", "b"))
         result = _result(a, b, compare(a, b, naming))
         session.show_result(result, lambda: _lines(result))

@@ -102,6 +102,18 @@ def test_a_registry_is_compared_with_what_was_imported(first, inside) -> None:
     assert (nothing["a"]["images"], nothing["only_a"]["blobs"]) == (0, 0)
 
 
+def test_a_registry_is_asked_for_no_manifest_twice(first, inside) -> None:
+    """What an earlier comparison or inventory read is kept; tags are asked for again."""
+    assert airgap("import", "bundle", first, "--to", inside.host).code == 0
+    fetched = []
+    for _ in range(2):
+        inside.clear()
+        assert compared(first, inside.host)["equal"]
+        fetched.append(inside.count("GET", "/manifests/"))
+    assert fetched[0] > 0
+    assert fetched[1] == 0
+
+
 def test_an_inventory_is_compared_with_a_bundle(releases, tmp_path) -> None:
     """What the receiver holds tells which images a bundle would change there."""
     with open_bundle(releases[0]) as reader:

@@ -152,12 +152,14 @@ def test_a_catalog_that_cosign_signed_into_a_bundle_is_trusted(
     airgap.run("import", "bundle", bundle, "--to", inside.host, *trust)
 
 
+@pytest.mark.parametrize("is_stamped", [False, True], ids=["log-time", "time-stamp"])
 def test_cosign_and_airgap_take_the_same_signature_of_an_identity(
     airgap: Program,
     cosign: Program,
     outside: CncfRegistry,
     inside: CncfRegistry,
     tmp_path: Path,
+    is_stamped: bool,
 ) -> None:
     """The Sigstore of our tests is one: cosign verifies with its root what airgap verifies."""
     pytest.importorskip("sigstore")
@@ -167,7 +169,7 @@ def test_cosign_and_airgap_take_the_same_signature_of_an_identity(
     sigstore, root = Sigstore(), tmp_path / "trusted_root.json"
     root.write_bytes(sigstore.root())
     beside = bundle.with_name(f"{bundle.name}.sigstore.json")
-    beside.write_text(json.dumps(sigstore.sign(catalog.read_bytes())))
+    beside.write_text(json.dumps(sigstore.sign(catalog.read_bytes(), is_stamped=is_stamped)))
     for identity, fails in ((IDENTITY, False), ("mallory@example.com", True)):
         who = ("--certificate-identity", identity, "--certificate-oidc-issuer", ISSUER)
         trust = (*who, "--trusted-root", root)

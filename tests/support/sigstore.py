@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
+from tests.support.timestamps import TimeAuthority
+
 IDENTITY = "release@example.com"
 ISSUER = "https://accounts.example.com"
 SIGNED_AT = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
@@ -61,12 +63,14 @@ class Sigstore:
         authority: The key of the certificate authority.
         certificates: The key of the log of certificates.
         log: The key of the log of signatures.
+        time: Says when something was signed, for bundles of the newer kind.
         has_new_issuer_only: Whether certificates name the issuer in the newer extension alone.
     """
 
     authority: ec.EllipticCurvePrivateKey = field(default_factory=_key)
     certificates: ec.EllipticCurvePrivateKey = field(default_factory=_key)
     log: ec.EllipticCurvePrivateKey = field(default_factory=_key)
+    time: TimeAuthority = field(default_factory=TimeAuthority)
     has_new_issuer_only: bool = False
 
     def sign(
@@ -77,6 +81,7 @@ class Sigstore:
         issuer: str = ISSUER,
         valid_from: datetime = SIGNED_AT - timedelta(minutes=1),
         logged_at: datetime = SIGNED_AT,
+        is_stamped: bool = False,
     ) -> dict[str, Any]:
         """Sign as somebody, and give the bundle.
 
@@ -85,19 +90,27 @@ class Sigstore:
             identity: Who signs: an e-mail address, or a url.
             issuer: Who vouches for that.
             valid_from: When the certificate begins to be valid, for ten minutes.
-            logged_at: When the log says that it took the entry in.
+            logged_at: When the log says that it took the entry in, or the time authority that the
+                signature was there.
+            is_stamped: Whether it is of the newer kind: the log keeps no time (Rekor 2).
         """
         key = _key()
         certificate = self._certificate(key, identity, issuer, valid_from)
         signature = _sign(key, data)
         digest = hashlib.sha256(data).digest()
-        entry = self._entry(_record(certificate, signature, digest), int(logged_at.timestamp()))
+        material: dict[str, Any] = {
+            "certificate": {"rawBytes": _b64(certificate.public_bytes(Encoding.DER))}
+        }
+        if is_stamped:
+            entry = self._entry(_record2(certificate, signature, digest), None)
+            stamp = {"signedTimestamp": _b64(self.time.stamp(signature, logged_at))}
+            material["timestampVerificationData"] = {"rfc3161Timestamps": [stamp]}
+        else:
+            record = _record(certificate, signature, digest)
+            entry = self._entry(record, int(logged_at.timestamp()))
         return {
             "mediaType": _BUNDLE,
-            "verificationMaterial": {
-                "certificate": {"rawBytes": _b64(certificate.public_bytes(Encoding.DER))},
-                "tlogEntries": [entry],
-            },
+            "verificationMaterial": material | {"tlogEntries": [entry]},
             "messageSignature": {
                 "messageDigest": {"algorithm": "SHA2_256", "digest": _b64(digest)},
                 "signature": _b64(signature),
@@ -113,12 +126,16 @@ class Sigstore:
             "certChain": {"certificates": [{"rawBytes": _b64(self._authority_certificate())}]},
             "validFor": since,
         }
+        stamping = authority | {
+            "uri": "https://time.example.com",
+            "certChain": {"certificates": [{"rawBytes": _b64(c)} for c in self.time.chain]},
+        }
         value = {
             "mediaType": _ROOT,
             "tlogs": [_instance("https://log.example.com", self.log, since)],
             "certificateAuthorities": [authority],
             "ctlogs": [_instance("https://ct.example.com", self.certificates, since)],
-            "timestampAuthorities": [],
+            "timestampAuthorities": [stamping],
         }
         return json.dumps(value, indent=2).encode()
 
@@ -197,8 +214,13 @@ class Sigstore:
         body = struct.pack("!H", len(listed)) + listed
         return bytes([0x04, 0x81, len(body)] if len(body) > 127 else [0x04, len(body)]) + body
 
-    def _entry(self, body: bytes, when: int) -> dict[str, Any]:
-        """An entry of the log of signatures, the second of three, with its proof."""
+    def _entry(self, body: bytes, when: int | None) -> dict[str, Any]:
+        """An entry of the log of signatures, the second of three, with its proof.
+
+        Args:
+            body: What the log keeps.
+            when: The time that it promises; None for a log that promises none.
+        """
         index, others = 1, (b"before", b"after")
         leaf = _leaf(body)
         left, right = _leaf(others[0]), _leaf(others[1])
@@ -211,15 +233,14 @@ class Sigstore:
             "logIndex": index,
         }
         note = f"{_ORIGIN}\n3\n{_b64(root)}\n"
+        kind = {"kind": "hashedrekord", "version": "0.0.2" if when is None else "0.0.1"}
+        promise = {"signedEntryTimestamp": _b64(_sign(self.log, _canonical(promised)))}
+        timed = {"integratedTime": str(when), "inclusionPromise": promise}
         seal = _b64(log_id[:4] + _sign(self.log, note.encode()))
         return {
             "logIndex": str(index),
             "logId": {"keyId": _b64(log_id)},
-            "kindVersion": {"kind": "hashedrekord", "version": "0.0.1"},
-            "integratedTime": str(when),
-            "inclusionPromise": {
-                "signedEntryTimestamp": _b64(_sign(self.log, _canonical(promised)))
-            },
+            "kindVersion": kind,
             "inclusionProof": {
                 "logIndex": str(index),
                 "rootHash": _b64(root),
@@ -228,7 +249,7 @@ class Sigstore:
                 "checkpoint": {"envelope": f"{note}\n\u2014 log.example.com {seal}\n"},
             },
             "canonicalizedBody": _b64(body),
-        }
+        } | (timed if when is not None else {})
 
 
 def _record(certificate: x509.Certificate, signature: bytes, digest: bytes) -> bytes:
@@ -243,6 +264,21 @@ def _record(certificate: x509.Certificate, signature: bytes, digest: bytes) -> b
                 "signature": {"content": _b64(signature), "publicKey": {"content": _b64(pem)}},
             },
         }
+    )
+
+
+def _record2(certificate: x509.Certificate, signature: bytes, digest: bytes) -> bytes:
+    """What the newer log keeps of a signature (hashedrekord 0.0.2)."""
+    verifier = {
+        "keyDetails": "PKIX_ECDSA_P256_SHA_256",
+        "x509Certificate": {"rawBytes": _b64(certificate.public_bytes(Encoding.DER))},
+    }
+    record = {
+        "data": {"algorithm": "SHA2_256", "digest": _b64(digest)},
+        "signature": {"content": _b64(signature), "verifier": verifier},
+    }
+    return _canonical(
+        {"apiVersion": "0.0.2", "kind": "hashedrekord", "spec": {"hashedRekordV002": record}}
     )
 
 

@@ -61,10 +61,14 @@ def problem(root, bundle, *, data=DATA, identity=IDENTITY, issuer=ISSUER):
     return KeylessIdentity("release", identity, issuer, root).find_problem(data, raw, NOW)
 
 
+STAMPED = pytest.mark.parametrize("is_stamped", [False, True], ids=["log-time", "time-stamp"])
+
+
+@STAMPED
 @pytest.mark.parametrize("identity", [IDENTITY, "https://ci.example.com/team/app@refs/tags/v1"])
-def test_a_right_signature_counts(sigstore, root, identity):
-    """Of a person or of a job, years later, without a network."""
-    bundle = sigstore.sign(DATA, identity=identity)
+def test_a_right_signature_counts(sigstore, root, identity, is_stamped):
+    """Of a person or of a job, by the older and the newer log, years later, without a network."""
+    bundle = sigstore.sign(DATA, identity=identity, is_stamped=is_stamped)
     assert problem(root, bundle, identity=identity) is None
 
 
@@ -108,18 +112,22 @@ def test_another_root_does_not_count(root):
     assert problem(root, Sigstore().sign(DATA)) is not None
 
 
-@pytest.mark.parametrize("part", ["authority", "certificates", "log"])
+@pytest.mark.parametrize("part", ["authority", "certificates", "log", "time"])
 def test_each_key_of_the_root_counts(sigstore, root, part):
-    """With one of the three keys exchanged nothing is proved any more."""
-    parts = {name: getattr(sigstore, name) for name in ("authority", "certificates", "log")}
+    """With one of the keys exchanged nothing is proved any more."""
+    parts = {name: getattr(sigstore, name) for name in ("authority", "certificates", "log", "time")}
+    assert problem(root, Sigstore(**parts).sign(DATA, is_stamped=part == "time")) is None
     forged = Sigstore(**(parts | {part: getattr(Sigstore(), part)}))
-    assert problem(root, forged.sign(DATA)) is not None
+    assert problem(root, forged.sign(DATA, is_stamped=part == "time")) is not None
 
 
+@STAMPED
 @pytest.mark.parametrize("late", [timedelta(hours=1), timedelta(hours=-1)])
-def test_a_certificate_that_was_not_valid_when_it_was_logged_does_not_count(sigstore, root, late):
-    """A stolen key of an old certificate is of no use: the log says when it was used."""
-    bundle = sigstore.sign(DATA, logged_at=SIGNED_AT + late)
+def test_a_certificate_that_was_not_valid_when_it_was_used_does_not_count(
+    sigstore, root, late, is_stamped
+):
+    """A stolen key of an old certificate is of no use: others say when it was used."""
+    bundle = sigstore.sign(DATA, logged_at=SIGNED_AT + late, is_stamped=is_stamped)
     assert "valid" in (problem(root, bundle) or "")
 
 
@@ -187,6 +195,20 @@ def test_no_part_of_a_bundle_can_be_changed(sigstore, root, change):
     assert problem(root, bundle) is None
     _change(bundle, change)
     assert problem(root, bundle)
+
+
+def test_a_time_stamp_cannot_be_left_out_or_taken_from_elsewhere(sigstore, root):
+    """Without a time of somebody else's, the certificate proves nothing."""
+    bundle, other = (sigstore.sign(DATA, is_stamped=True) for _ in range(2))
+    material = bundle["verificationMaterial"]
+    stamps = material.pop("timestampVerificationData")
+    assert problem(root, bundle)
+    material["timestampVerificationData"] = other["verificationMaterial"][
+        "timestampVerificationData"
+    ]
+    assert "verified time" in (problem(root, bundle) or "")
+    material["timestampVerificationData"] = stamps
+    assert problem(root, bundle) is None
 
 
 def test_the_entry_of_another_signature_does_not_count(sigstore, root):

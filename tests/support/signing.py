@@ -9,6 +9,12 @@ from airgap.trust.keys import PrivateKey
 from airgap.trust.revocations import RevocationList, RevokedKey
 from airgap.trust.signatures import Signatures
 from tests.support.bundles import MadeBundle, signed
+from tests.support.command_line import Outcome, airgap, assert_refused
+from tests.support.embedded import EmbeddedRegistry
+from tests.support.transfers import sent
+
+WAYS = ["file", "pipe"]
+"""How a bundle is imported."""
 
 
 def signed_by(
@@ -44,3 +50,28 @@ def trust_file(folder: Path, *entries: tuple[str, PrivateKey, str], head: str = 
 def revoking(keys: Iterable[PrivateKey], by: PrivateKey, serial: int = 1) -> bytes:
     """A signed list of revoked keys."""
     return RevocationList.build(serial, [RevokedKey(k.id, "lost") for k in keys], by).to_bytes()
+
+
+def bring(
+    registry: EmbeddedRegistry, folder: Path, data: bytes, way: str, *arguments: object
+) -> Outcome:
+    """Import a bundle's bytes by the command, from a file on a stick or from a pipe."""
+    options = ("--to", registry.host, *arguments)
+    if way == "pipe":
+        return airgap("import", "bundle", "-", *options, stdin=data)
+    stick = folder / "stick"
+    stick.mkdir(exist_ok=True)
+    (stick / "bundle.tar").write_bytes(data)
+    return airgap("import", "bundle", stick / "bundle.tar", *options)
+
+
+def refused(
+    done: Outcome,
+    registry: EmbeddedRegistry,
+    *said: str,
+    code: int = 21,
+    kind: str = "signature",
+) -> None:
+    """The error, and that nothing was asked for that could change something."""
+    assert_refused(done, code, kind, *said)
+    assert sent(registry) == []

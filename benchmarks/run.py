@@ -10,7 +10,7 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks import media, memory, product, registry, report, speed, startup, tiny
+from benchmarks import media, memory, product, registry, report, speed, startup, tiny, updates
 from benchmarks.measure import Bench
 from benchmarks.options import Options
 from benchmarks.peers import installed, version_of
@@ -24,6 +24,7 @@ PARTS: dict[str, Callable[[Options], report.Section]] = {
     "startup": startup.section,
     "registry": registry.section,
     "media": media.section,
+    "updates": updates.section,
 }
 
 

@@ -5,10 +5,10 @@
 
 Export resolves every image of LIST (`repository:tag` lines) with THREADS connections, lays the
 blobs out largest first, fetches them in parallel (receive, sha256, write at the planned offset),
-and syncs at the end; what KNOWN, another plan, names is left out. Import sends each blob once, to one repository, with one POST and one PUT,
-hashing what it reads. What a product must do besides is not in here on purpose: manifests are
-neither written nor sent, nothing is mounted, nothing can be continued, and no answer is checked
-beyond its status, size and digest.
+and syncs at the end; what KNOWN, another plan, names is left out. Import sends each blob once, to
+one repository, with one POST and one PUT, hashing what it reads. What a product
+must do besides is not in here on purpose: manifests are neither written nor sent, nothing is
+mounted, nothing can be continued, and no answer is checked beyond its status, size and digest.
 """
 
 from __future__ import annotations

@@ -68,8 +68,13 @@ def check_against(flags: AgainstFlags, *, is_asked: bool) -> None:
         is_asked: Whether images are named beside them.
 
     Raises:
-        SettingsError: They do.
+        SettingsError: They do, or a lock file could not be written in the end.
     """
+    lock = flags["lock"]
+    if lock is not None and not lock.absolute().parent.is_dir():
+        raise SettingsError(
+            f"--lock {lock}: there is no folder {lock.parent}", hint="make the folder first"
+        )
     if flags["exactly"] is None:
         return
     if is_asked:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from airgap.bundle.bases import Base
 from airgap.bundle.catalog import Omission
 from airgap.cli.visible import count_text, cut, size_text
-from airgap.transfer.outcome import ExportPlan
+from airgap.transfer.outcome import LeftShare
 
 
 def omission_lines(omitted: Sequence[Omission]) -> Iterator[str]:
@@ -23,17 +24,16 @@ def omission_lines(omitted: Sequence[Omission]) -> Iterator[str]:
     yield from cut(others, rest="`airgap inspect bundle` lists them all")
 
 
-def left_lines(plan: ExportPlan) -> Iterator[str]:
+def left_lines(bases: Sequence[Base], left_by: Sequence[LeftShare]) -> Iterator[str]:
     """What is left to the receiver because it has it, by who says so."""
-    shares = {share.base: share for share in plan.left_by}
-    for number, base in enumerate(plan.bases):
+    shares = {share.base: share for share in left_by}
+    for number, base in enumerate(bases):
         share = shares.get(number)
-        blobs, size = (share.blobs, share.size) if share else (0, 0)
         whose = f"{base.kind} {base.id.short}" + (f" of {base.place}" if base.place else "")
-        what = f"{count_text(blobs, 'blob')} ({size_text(size)})" if blobs else "nothing"
+        what = (
+            f"{count_text(share.blobs, 'blob')} ({size_text(share.size)})" if share else "nothing"
+        )
         yield f"left to the receiver by {whose}: {what}"
-    if plan.left_blobs and not plan.blob_count:
-        yield "the receiver has every blob: the bundle carries manifests and names alone"
 
 
 def omission_text(omission: Omission) -> str:

@@ -105,30 +105,23 @@ def _read_file(path: Path, locks: list[Lock]) -> Iterator[Reference]:
 
 def _read_list(file: BinaryIO, name: str, locks: list[Lock]) -> Iterator[Reference]:
     number, size = 0, 0
-    head: bytes | None = b""  # all lines up to the first that is more than a comment
+    head: bytearray | None = bytearray()  # all before the first line that is more than a comment
     while raw := file.readline(MAX_LINE + 1):
         number, size = number + 1, size + len(raw)
-        if head is not None:
-            head += raw
-            if is_lock(head):
-                lock = Lock.parse(head + file.read(MAX_LOCK + 1), name=name)
-                locks.append(lock)
-                yield from (image.pinned for image in lock.images)
-                return
         where = f"{name}, line {number}"
         if size > MAX_FILE:
             raise SettingsError(f"{name} has more than {MAX_FILE} bytes", hint=_HINT)
-        if len(raw) > MAX_LINE:
-            raise SettingsError(f"{where} has more than {MAX_LINE} bytes", hint=_HINT)
-        try:
-            # The mark that some editors put before the first line (Unicode standard, 23.8).
-            line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-        except UnicodeDecodeError as error:
-            raise SettingsError(f"{where} is not text in UTF-8", hint=_HINT) from error
+        line = _line(raw, where, is_first=number == 1)
         words = _words(line)
+        if head is not None:
+            head += raw
         if not words:
-            head = head if head is not None and len(head) <= MAX_LOCK else None
             continue
+        if head is not None and is_lock(raw):
+            lock = Lock.parse(bytes(head) + file.read(MAX_LOCK + 1), name=name)
+            locks.append(lock)
+            yield from (image.pinned for image in lock.images)
+            return
         head = None
         if len(words) > 1:
             shown = without_credentials(line)
@@ -137,6 +130,16 @@ def _read_list(file: BinaryIO, name: str, locks: list[Lock]) -> Iterator[Referen
             yield Reference.parse(words[0])
         except InvalidReferenceError as error:
             raise InvalidReferenceError(f"{where}: {error.message}", hint=error.hint) from error
+
+
+def _line(raw: bytes, where: str, *, is_first: bool) -> str:
+    if len(raw) > MAX_LINE:
+        raise SettingsError(f"{where} has more than {MAX_LINE} bytes", hint=_HINT)
+    try:
+        # The mark that some editors put before the first line (Unicode standard, 23.8).
+        return raw.decode("utf-8-sig" if is_first else "utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{where} is not text in UTF-8", hint=_HINT) from error
 
 
 def _words(line: str) -> list[str]:

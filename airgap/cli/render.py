@@ -47,7 +47,7 @@ def plan_lines(plan: ExportPlan) -> Iterator[str]:
         if plan.free_bytes < plan.fetch_bytes + plan.parity_bytes:
             size += ", which is not enough"
     yield size
-    yield from left_lines(plan)
+    yield from _left_lines(plan)
     yield from omission_lines(plan.omitted)
     yield from failure_lines(plan.failed)
     yield f"bundle id: {plan.bundle_id}"
@@ -64,7 +64,7 @@ def export_lines(result: ExportResult) -> Iterator[str]:
     if result.beside is not None and result.beside.text:
         size = size_text(result.beside.block_size)
         yield f"parity protects against {result.beside.text} (blocks of {size})"
-    yield from left_lines(plan)
+    yield from _left_lines(plan)
     yield from omission_lines(plan.omitted)
     yield from failure_lines(result.failed)
     yield f"bundle id: {plan.bundle_id}"
@@ -86,11 +86,18 @@ def spread_lines(result: SpreadResult) -> Iterator[str]:
     where = "1 medium" if media == 1 else f"{media} media"
     yield f"{images}, {size} in {volumes} on {where}"
     yield f"fetched {speed_text(result.fetched_bytes, result.seconds)}"
+    yield from left_lines(result.bases, result.left_by)
     yield from failure_lines(result.failed)
     yield f"bundle id: {result.bundle_id}"
     if result.scratch is not None:
         yield f"{result.scratch} holds all of it as well; it is not needed any more"
     yield "synced and read back; safe to remove"
+
+
+def _left_lines(plan: ExportPlan) -> Iterator[str]:
+    yield from left_lines(plan.bases, plan.left_by)
+    if plan.left_blobs and not plan.blob_count:
+        yield "the receiver has every blob: the bundle carries manifests and names alone"
 
 
 def _numbers_text(numbers: Sequence[int]) -> str:

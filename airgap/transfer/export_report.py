@@ -8,7 +8,7 @@ from typing import Any
 
 from airgap.bundle.volumes import VolumePlan
 from airgap.oci.digest import Digest
-from airgap.transfer.left import Left
+from airgap.transfer.left import left_by
 from airgap.transfer.outcome import ExportPlan, Failure
 from airgap.transfer.plan import ExportSelection
 
@@ -71,12 +71,11 @@ def with_selection(plan: ExportPlan, selection: ExportSelection, volumes: Volume
 
 def _left(selection: ExportSelection) -> dict[str, Any]:
     catalog = selection.catalog
-    held = {blob.digest: blob for blob in catalog.held}
     return {
         "bases": catalog.bases,
-        "left_blobs": len(held),
-        "left_bytes": sum(blob.size for blob in catalog.held),
-        "left_by": Left(catalog.bases, held, ()).shares(held),
+        "left_blobs": len(catalog.held),
+        "left_bytes": catalog.held_size,
+        "left_by": left_by(catalog),
     }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from airgap.bundle.bases import Base, HeldBlob
+from airgap.bundle.catalog import Catalog
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.transfer.known import Belief, Doubt, Known
@@ -39,6 +40,12 @@ class Left:
             )
             for number, sizes in sorted(found.items())
         )
+
+
+def left_by(catalog: Catalog) -> tuple[LeftShare, ...]:
+    """How much a bundle leaves to its receiver, by base."""
+    held = {blob.digest: blob for blob in catalog.held}
+    return Left(catalog.bases, held, ()).shares(held)
 
 
 def leave_known(

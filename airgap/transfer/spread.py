@@ -35,6 +35,7 @@ from airgap.transfer.export import ExportOptions, open_sources
 from airgap.transfer.export_selection import select, warn_of
 from airgap.transfer.fetch import PHASE, Fetcher
 from airgap.transfer.image_evidence import check_selection
+from airgap.transfer.left import left_by
 from airgap.transfer.locked import write_wanted_lock
 from airgap.transfer.outcome import Failure, Protection
 from airgap.transfer.presence import find_lost
@@ -272,6 +273,8 @@ class Spread:
             self._fetched_bytes,
             tuple(Failure(name, PartialError(why)) for name, why in self._state.failed),
             time.monotonic() - self._started,
+            bases=plan.catalog.bases,
+            left_by=left_by(plan.catalog),
         )
 
     def _file(self, number: int) -> Path:

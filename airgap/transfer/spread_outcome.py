@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from airgap.bundle.bases import Base
 from airgap.oci.digest import Digest
-from airgap.transfer.outcome import Failure, Protection
+from airgap.transfer.outcome import Failure, LeftShare, Protection
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class SpreadResult:
         failed: References that failed.
         seconds: How long this run took.
         scratch: The folder in which all of it lies, too, and which may be removed.
+        bases: What says what the receiver has.
+        left_by: What is left to the receiver, by the base that says that it has it.
     """
 
     bundle_id: Digest
@@ -48,3 +51,5 @@ class SpreadResult:
     failed: tuple[Failure, ...]
     seconds: float
     scratch: str | None = None
+    bases: tuple[Base, ...] = ()
+    left_by: tuple[LeftShare, ...] = ()

@@ -218,6 +218,15 @@ def test_an_interrupted_update_goes_on(app, held, update, outside, tmp_path):
     assert result.fetched_bytes < sum(size for _, size in catalog_of(tmp_path / "u.tar").blobs)
 
 
+def test_an_export_goes_on_against_an_inventory_that_came_later(app, held, update, tmp_path):
+    """What was fetched without it and is wanted still is kept; the result is the update."""
+    run, _ = cancelling(1, lambda event: type(event).__name__ == "BlobFinished")
+    with pytest.raises(CancelledError):
+        export(app, tmp_path / "u.tar", run=run)
+    export(app, tmp_path / "u.tar", known=known_by(held))
+    assert (tmp_path / "u.tar").read_bytes() == update
+
+
 def test_a_pipe_gets_the_same_update(app, held, update):
     """Byte for byte."""
     stream = io.BytesIO()
@@ -363,6 +372,7 @@ def test_another_inventory_is_another_export_to_media(app, held, tmp_path):
     assert done.code == ExitCode.CONFLICT, done.err
     done = airgap(*command, *state, "--against", tmp_path / "inventory")
     assert done.code == 0, done.err
+    assert f"left to the receiver by inventory {held.id.short} of" in done.out
     assert travelling(tmp_path / "usb") == TRAVELS
 
 

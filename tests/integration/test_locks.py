@@ -108,6 +108,15 @@ def test_neither_a_plan_nor_a_failure_writes_a_lock(outside, listed, tmp_path):
     assert not path.exists()
 
 
+def test_a_lock_that_could_not_be_written_is_found_before_the_export(outside, listed, tmp_path):
+    """A folder that is not there is not noticed after hours only."""
+    outside.clear()
+    path, out = tmp_path / "nowhere" / "l", tmp_path / "b.tar"
+    done = airgap("export", "images", "-f", listed, "-o", out, "--lock", path)
+    assert done.code == ExitCode.USAGE
+    assert list(outside.seen) == []
+
+
 def test_a_lock_exports_the_same_for_ever(outside, listed, lock, tmp_path):
     """A tag that has moved since is told of with one request, and the bundle stays the same."""
     export_it = ("export", "images", "-o")

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import io
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from airgap.cli.references import MAX_LINE, read_references
+from airgap.cli.references import MAX_LINE, read_references, read_wanted
 from airgap.errors import SettingsError
+from airgap.oci.digest import Digest
+from airgap.oci.mediatype import OCI_INDEX
+from airgap.oci.platform import Platform
+from airgap.oci.reference import Reference
+from airgap.record.lock import Lock, LockedImage
 
 
 @pytest.fixture
@@ -96,3 +102,48 @@ def test_standard_input_that_cannot_be_read_is_said_to_be(monkeypatch, tmp_path:
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=unreadable))
         with pytest.raises(SettingsError, match="cannot be read"):
             read_references([], [Path("-")])
+
+
+LOCK = Lock.build(
+    [LockedImage(Reference.parse("docker.io/library/nginx:1"), Digest.of(b"nginx"), OCI_INDEX, 5)],
+    [Platform.parse("linux/amd64")],
+)
+
+
+def test_a_lock_file_among_lists_pins_its_images(listed) -> None:
+    """What is in a file tells that it is a lock; comments before it do not matter."""
+    lock = listed(b"# ours\n\n" + LOCK.to_bytes(), "a.txt")
+    wanted = read_wanted(["alpine:3"], [listed(b"redis\n"), lock])
+    assert names(*wanted.references) == [
+        "docker.io/library/alpine:3",
+        "docker.io/library/redis:latest",
+        f"docker.io/library/nginx:1@{Digest.of(b'nginx')}",
+    ]
+    assert wanted.locks == (LOCK,)
+    assert wanted.platforms == LOCK.platforms
+    assert read_references(["alpine:3"], [listed(b"redis\n"), lock]) == wanted.references
+
+
+def test_what_looks_like_a_lock_further_down_is_a_mistake_in_a_list(listed) -> None:
+    """A list stays a list after its first name."""
+    with pytest.raises(SettingsError, match=r"line 3: 'version = 1' has blanks"):
+        read_wanted([], [listed(b"redis\n# more\nversion = 1\n")])
+
+
+def test_many_comments_are_read_quickly(listed) -> None:
+    """A list of comments alone is gone through once."""
+    started = time.monotonic()
+    path = listed(b"#\n" * 500_000 + b"redis\n")
+    assert names(*read_wanted([], [path]).references) == ["docker.io/library/redis:latest"]
+    assert time.monotonic() - started < 10
+
+
+def test_locks_for_different_platforms_leave_the_choice_to_flags(listed) -> None:
+    """One platform or all: somebody must say which."""
+    every = Lock.build(LOCK.images)
+    locks = [listed(lock.to_bytes(), str(n)) for n, lock in enumerate((LOCK, every))]
+    wanted = read_wanted([], locks)
+    assert len(wanted.references) == 1
+    with pytest.raises(SettingsError) as caught:
+        _ = wanted.platforms
+    assert "--platform" in str(caught.value.hint)

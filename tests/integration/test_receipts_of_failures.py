@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from airgap.trust.keys import PrivateKey
 from tests.support import builders
 from tests.support.differentials import pack_against
 from tests.support.embedded import EmbeddedRegistry, Status
@@ -147,3 +148,20 @@ def test_a_killed_import_leaves_no_receipt(pack, receipt):
             go.set()
     assert process.returncode == -signal.SIGKILL
     assert list(receipt.parent.glob("*receipt*")) == []
+
+
+def test_a_bundle_that_nobody_trusted_signed_leaves_a_failed_receipt(
+    pack, inside, receipt, tmp_path
+):
+    """A refusal for its signature is a fact of its own, and nothing was asked of the registry."""
+    (tmp_path / "release.pub").write_bytes(PrivateKey.generate("ed25519").public.to_pem())
+    bundle = pack({"app:1": APP})
+    done = take(bundle, inside, receipt, "--trust", tmp_path / "release.pub")
+    assert done.code == 21
+    found = read(receipt)
+    assert found.error is not None
+    assert (found.outcome, found.error.code) == ("failed", "signature")
+    assert found.bundle == catalog_of(bundle).id
+    assert outcomes(found) == {"app:1": "failed"}
+    assert (found.blobs, found.manifests) == ((), ())
+    assert inside.seen == []

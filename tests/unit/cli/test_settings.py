@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from airgap.cli import options, rollback_options, settings, signing_options
+from airgap.cli import keyless_options, options, rollback_options, settings, signing_options
 from airgap.cli.settings import load_settings, read_environment, wants_json
 from airgap.errors import SettingsError
 
@@ -317,7 +317,10 @@ def test_the_passphrase_of_a_key_is_read_and_not_shown() -> None:
 
 
 def test_every_shared_option_is_a_setting() -> None:
-    """What all network commands take can stand in the environment and in files, too."""
+    """What all network commands take can stand in the environment and in files, too.
+
+    Identities of Sigstore stand in a trust file instead, which `trust` names.
+    """
     kinds = (
         options.NetworkFlags,
         options.OutputFlags,
@@ -325,6 +328,7 @@ def test_every_shared_option_is_a_setting() -> None:
         signing_options.TrustFlags,
     )
     names = {name for kind in kinds for name in kind.__annotations__}
+    names -= keyless_options.KeylessFlags.__annotations__.keys()
     assert names - {"config"} == settings.NAMES - {"jobs"}
 
 

@@ -2,7 +2,8 @@
 
 A bundle, a lock file and a list call an image as its source does; a registry and its inventory call
 it as the receiver does. Where the two sides call images differently, source names become what an
-import would make of them, and the registry's own name does not count.
+import would make of them, and the registry's own name does not count. Tags
+that only carry what refers to an image (cosign's, and lists of referrers) are no images.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Literal
 from airgap.errors import ConflictError
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference
+from airgap.oci.referrers import cosign_subject, is_fallback_tag
 from airgap.transfer.destination import Destination
 
 SideKind = Literal["bundle", "inventory", "receipt", "lock", "list", "registry"]
@@ -49,8 +51,9 @@ class Side:
     @property
     def image_count(self) -> int:
         """How many images it names."""
-        names = self.receiver_names if self.source_names is None else self.source_names
-        return len(names or ())
+        if self.source_names is not None:
+            return sum(_is_image(reference.tag or "") for reference in self.source_names)
+        return sum(_is_image(name.rpartition(":")[2]) for name in self.receiver_names or ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,10 @@ def compare(a: Side, b: Side, naming: Naming | None = None) -> Comparison:
         SettingsError: A source name cannot be one at a receiver.
         ConflictError: Two source names become one.
     """
-    before, after = _names(a, b, naming or Naming())
+    before, after = (
+        {name: digest for name, digest in names.items() if _is_image(name.rpartition(":")[2])}
+        for names in _names(a, b, naming or Naming())
+    )
     added = {name: digest for name, digest in after.items() if name not in before}
     removed = {name: digest for name, digest in before.items() if name not in after}
     both = before.keys() & after.keys()
@@ -192,6 +198,11 @@ def _names(a: Side, b: Side, naming: Naming) -> tuple[Mapping[str, Digest], Mapp
         _as_received(a, destination, keep_host=naming.keep_host),
         _as_received(b, destination, keep_host=naming.keep_host),
     )
+
+
+def _is_image(tag: str) -> bool:
+    """Whether a tag stands for an image, and not for what refers to one: that is content of it."""
+    return cosign_subject(tag) is None and not is_fallback_tag(tag)
 
 
 def _texts(names: Mapping[Reference, Digest]) -> dict[str, Digest]:

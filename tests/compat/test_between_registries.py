@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,6 +77,18 @@ def test_the_list_of_referrers_is_kept_where_the_registry_has_no_api(
     assert [entry["digest"] for entry in listed] == [str(corpus.sbom.digest)]
     assert listed[0]["artifactType"] == "application/spdx+json"
     assert listed[0]["annotations"]["org.opencontainers.image.title"] == "demo.spdx.json"
+
+
+def test_a_comparison_finds_no_difference(
+    inside: CncfRegistry, bundles: Bundles, airgap: Program
+) -> None:
+    """Every image is there, also one without a tag; the registry has a list of its own more."""
+    done = airgap.run("compare", bundles.everything, inside.host, "--json")
+    assert done.code == 0, done.err
+    result = json.loads(done.out.splitlines()[-1])
+    assert (result["added"], result["removed"], result["changed"]) == ([], [], [])
+    assert result["same"] == result["a"]["images"]
+    assert result["only_b"]["blobs"] == 1  # the list of referrers that is kept as a tag
 
 
 def test_a_second_import_sends_nothing(

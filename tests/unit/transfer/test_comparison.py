@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from airgap.errors import ConflictError, SettingsError
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference
+from airgap.oci.referrers import cosign_tags, fallback_tag
 from airgap.transfer.comparison import (
     Amount,
     Comparison,
@@ -122,6 +123,14 @@ def test_an_image_without_a_tag_is_found_by_its_digest() -> None:
     assert compare(bundle, held).is_equal
     assert compare(held, bundle).is_equal
     assert names_of(compare(bundle, receiver()))[1] == [f"app@{ONE}"]
+
+
+def test_tags_that_carry_what_refers_to_an_image_are_no_images() -> None:
+    """A registry lists them like any tag; a bundle knows them for what they are."""
+    names = [f"team/app:{tag}" for tag in (*cosign_tags(ONE), fallback_tag(ONE))]
+    registry = receiver(("team/app:1", ONE), *((name, TWO) for name in names))
+    assert registry.image_count == 1
+    assert compare(source(app_1=ONE), registry).is_equal
 
 
 def test_content_is_compared_only_where_both_sides_tell() -> None:

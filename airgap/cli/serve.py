@@ -21,6 +21,7 @@ from airgap.cli.serving import Serving
 from airgap.cli.serving_options import ServingOptions
 from airgap.cli.session import Session
 from airgap.cli.signing_options import (
+    REVOCATIONS,
     SignatureFlags,
     signature_option,
     trust_of,
@@ -209,7 +210,12 @@ def _options(session: Session, flags: ServeFlags) -> ServingOptions:
         limits=read_limits(flags),
         settings=read_settings(flags),
         notify_socket=environment.notify_socket,
-        trust=partial(trust_of, session, identities_of(flags)),
+        trust=partial(
+            trust_of,
+            session,
+            identities_of(flags),
+            kept_in=data / REVOCATIONS if data else None,
+        ),
         signature=flags["signature"],
     )
 

@@ -176,14 +176,17 @@ def read_revocations(path: Path | None) -> bytes:
 
 
 def trust_of(
-    session: Session, identities: Sequence[TrustedIdentity] = (), *, now: datetime | None = None
+    session: Session,
+    identities: Sequence[TrustedIdentity] = (),
+    *,
+    kept_in: Path | None = None,
 ) -> Trust | None:
     """Who must have signed, by the system's and the user's word; None where nobody must.
 
     Args:
         session: Knows the settings, with the flags `--trust` and `--require` over them.
         identities: Those whom options trust to sign without a key.
-        now: The time by which keys are judged, if not that of the clock.
+        kept_in: Where what is known of revoked keys is kept, if not in the user's folder of states.
 
     Raises:
         SettingsError: A file of trust cannot be read or is wrong.
@@ -195,8 +198,8 @@ def trust_of(
     loaded = [load_policy(source) for source in sources]
     trust = Trust(
         tuple(one.policy for one in loaded),
-        now=now or datetime.now(UTC),
-        kept_in=session.settings.environment.state_folder / REVOCATIONS,
+        now=datetime.now(UTC),
+        kept_in=kept_in or session.settings.environment.state_folder / REVOCATIONS,
     )
     return with_revocations(trust, loaded)
 

@@ -6,6 +6,7 @@ registry.db      what is known of it, unless that is in PostgreSQL
 uploads/         blobs that are not whole yet
 keys/, tls/      secrets
 htpasswd, groups, access.toml                      users and what they may do
+revocations.json                                   keys that are trusted no more, as bundles told
 lock             held by the process that serves the folder
 unclean          there while a process serves the folder; left behind by a crash
 control.sock     where that process takes orders
@@ -46,7 +47,7 @@ FOLDER_VERSION = 1
 VERSION_NAME = "version"
 DATABASE_NAME = "registry.db"
 OLD_RECORDS = "repositories"
-USER_FILES = ("htpasswd", "groups", "access.toml")
+USER_FILES = ("htpasswd", "groups", "access.toml", "revocations.json")
 SECRET_FOLDERS = ("keys", "tls")
 
 _BACKENDS = {"sqlite": "its own registry.db", "postgresql": "PostgreSQL"}

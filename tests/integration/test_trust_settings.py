@@ -11,6 +11,7 @@ from airgap.trust.keys import PrivateKey
 from tests.support.bundles import make_bundle
 from tests.support.command_line import airgap, assert_refused
 from tests.support.embedded import EmbeddedRegistry
+from tests.support.served import served
 from tests.support.signing import (
     WAYS,
     bring,
@@ -230,3 +231,19 @@ def test_a_damaged_file_of_known_revocations_stops_all(inside, revoker, tmp_path
     state.write_text("{}")
     done = bring(inside, tmp_path, SIGNED.data, "pipe", "--trust", revoker)
     refused(done, inside, "known revocations")
+
+
+def test_a_registry_keeps_what_it_learns_in_its_data_folder(revoker, tmp_path):
+    """A service has no home: the folder that it serves is the one place that it can write to."""
+    data = tmp_path / "data"
+    news = signed_by(MADE, B, revocations=revoking([A], REVOKER))
+    (tmp_path / "news").mkdir()
+    with served(news.write(tmp_path / "news"), "--data", data, "--trust", revoker):
+        pass
+    assert (data / "revocations.json").exists()
+    again = ("serve", SIGNED.write(tmp_path), "--data", data, "--trust", revoker)
+    assert_refused(airgap(*again, "--listen", "127.0.0.1:0"), 21, "signature", "is revoked")
+    assert airgap("backup", "-o", tmp_path / "backup.tar", "--data", data).code == 0
+    assert airgap("restore", tmp_path / "backup.tar", "--data", tmp_path / "new").code == 0
+    kept = (tmp_path / "new/revocations.json").read_bytes()
+    assert kept == (data / "revocations.json").read_bytes()

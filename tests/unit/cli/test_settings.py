@@ -317,10 +317,8 @@ def test_the_passphrase_of_a_key_is_read_and_not_shown() -> None:
 
 
 def test_every_shared_option_is_a_setting() -> None:
-    """What all network commands take can stand in the environment and in files, too.
-
-    Identities of Sigstore stand in a trust file instead, which `trust` names.
-    """
+    """What all network commands take can stand in the environment and in files, too."""
+    # Identities of Sigstore stand in a trust file instead, which `trust` names.
     kinds = (
         options.NetworkFlags,
         options.OutputFlags,

@@ -17,7 +17,6 @@ from airgap.errors import CancelledError, ContentNotFoundError, ExitCode
 from airgap.oci.reference import Reference
 from airgap.record.receipt import ReceiptEntry, in_order
 from airgap.run import Run
-from airgap.transfer.bundle_source import Holdings
 from airgap.transfer.decrypted import EncryptedBundle
 from airgap.transfer.encrypted import Encryption
 from airgap.transfer.export import ExportOptions, plan_export
@@ -270,50 +269,6 @@ def test_an_update_can_be_encrypted(app, held, update, tmp_path):
     identity.write_text(str(key))
     bundle = EncryptedBundle([made], Identities.read([identity], str), run=Run())
     assert bundle is not None
-
-
-def test_what_an_update_left_stays_left_when_it_is_exported_again(app, held, update, tmp_path):
-    """A copy out of the update is the update: its base is carried over, and nothing is asked."""
-    with Holdings([tmp_path / "clean" / "u.tar"]) as holdings:
-        names = [str(reference) for reference in holdings.references()]
-        export(names, tmp_path / "copy.tar", client=holdings)
-    assert (tmp_path / "copy.tar").read_bytes() == update
-
-
-def test_an_update_and_its_base_make_the_whole(app, update, tmp_path):
-    """Where another source has what was left, it travels, and no base is named any more."""
-    export(app.replace("1.1", "1.0"), tmp_path / "old.tar")
-    export(app, tmp_path / "whole.tar")
-    with Holdings([tmp_path / "clean" / "u.tar", tmp_path / "old.tar"]) as holdings:
-        export([app], tmp_path / "merged.tar", client=holdings)
-    assert (tmp_path / "merged.tar").read_bytes() == (tmp_path / "whole.tar").read_bytes()
-
-
-def test_updates_of_several_receivers_can_be_merged(app, outside, held, update, tmp_path):
-    """Each base is carried over for what it left."""
-    other = builders.image(layers=(700_000,), seed=7)
-    builders.push(outside.repository("team/tool"), other, tag="1")
-    second = inventory({"team/tool:1": other}, place="other.internal")
-    tool = f"{outside.host}/team/tool:1"
-    export(tool, tmp_path / "tool.tar", known=known_by(second))
-    with Holdings([tmp_path / "clean" / "u.tar", tmp_path / "tool.tar"]) as holdings:
-        export([app, tool], tmp_path / "both.tar", client=holdings)
-    catalog = catalog_of(tmp_path / "both.tar")
-    assert {base.id for base in catalog.bases} == {held.id, second.id}
-    assert len(catalog.held) == 3
-    assert_sound(tmp_path / "both.tar")
-
-
-def test_what_is_left_can_be_left_on_another_word(app, held, update, tmp_path):
-    """An export out of an update may be planned against more."""
-    with Holdings([tmp_path / "clean" / "u.tar"]) as holdings:
-        export([app], tmp_path / "less.tar", client=holdings, known=known_by(
-            inventory({"team/app": NEW}, place="other.internal")
-        ))  # fmt: skip
-    catalog = catalog_of(tmp_path / "less.tar")
-    assert catalog.blobs == ()
-    assert {base.place for base in catalog.bases} >= {"other.internal"}
-    assert len(catalog.held) == len(NEW.blobs)
 
 
 def test_what_the_source_lacks_does_not_matter_where_the_receiver_has_it(

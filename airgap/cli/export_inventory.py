@@ -97,7 +97,7 @@ def export_inventory(invocation: Invocation, **flags: Unpack[ExportInventoryFlag
     keys = signers(flags, session)
     if is_pipe and sys.stdout.isatty():
         raise SettingsError("an inventory is not written to a terminal", hint="-o FILE")
-    with session.run() as run, custody(session, run, "export") as entry:
+    with session.run() as run, custody(session, run, "export", is_dry=output is None) as entry:
         report = take_from(place, session, flags, origin, run)
         raw = inventory_bytes(report.inventory, keys)
         if output is not None and not is_pipe:

@@ -41,6 +41,7 @@ _OPTIONS = (
     click.option(
         "--from",
         "sources",
+        type=click.Path(),
         multiple=True,
         required=True,
         metavar="REGISTRY|BUNDLE|FOLDER",
@@ -167,6 +168,10 @@ def parse_place(flags: SourceFlags) -> InventoryPlace:
         raise SettingsError(
             "the bundle of --missing-for itself says which repositories are asked",
             hint="leave out --repository and -f",
+        )
+    if flags["database"] is not None and place.data is None:
+        raise SettingsError(
+            "--database is about the data folder of a registry", hint="name the folder with --from"
         )
     return place
 

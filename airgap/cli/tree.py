@@ -9,7 +9,7 @@ from airgap.version import __version__
 
 export = LazyGroup(
     "export",
-    help="Put images from registries into a bundle.",
+    help="Put images into a bundle, or write down what a place holds.",
     lazy={
         "images": LazyCommand(
             "airgap.cli.export_images", "export_images", "Put images into one bundle."
@@ -32,7 +32,7 @@ import_ = LazyGroup(
 
 inspect = LazyGroup(
     "inspect",
-    help="Show what a bundle carries.",
+    help="Show what a bundle carries, or what an inventory is of.",
     lazy={
         "bundle": LazyCommand(
             "airgap.cli.inspect_bundle", "inspect_bundle", "List what a bundle carries."

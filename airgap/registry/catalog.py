@@ -24,6 +24,7 @@ from airgap.registry.transport import Request
 
 PAGE_SIZE = 1000
 MAX_PAGE = 4 * 1024 * 1024
+MAX_REPOSITORIES = 1_000_000
 CLOSED = "name the repositories with --repository NAME, or a list of them with -f FILE"
 _PATH = "/v2/_catalog"
 _ACCESS = Access(lists_repositories=True)
@@ -35,7 +36,8 @@ def list_repositories(channel: Channel) -> Iterator[str]:
     Raises:
         UnauthorizedError: The list is not for us.
         ContentNotFoundError: There is no list.
-        RegistryProtocolError: A page makes no sense, or is an earlier one again.
+        RegistryProtocolError: A page makes no sense, or is an earlier one again; or there are more
+            than anybody has.
     """
     what = "the list of repositories"
 
@@ -64,22 +66,34 @@ def list_repositories(channel: Channel) -> Iterator[str]:
             raise
 
     seen: set[int] = set()
+    count = 0
     for page in pages(channel, f"{_PATH}?n={PAGE_SIZE}", fetch):
-        names = page.get("repositories") or []
-        if not isinstance(names, list) or not all(
-            isinstance(name, str) and is_repository(name) for name in names
-        ):
-            raise RegistryProtocolError(
-                f"{channel.registry} lists repositories that are none", origin=channel.origin
-            )
-        key = hash(tuple(names))
+        names = _names(page, channel)
+        key = hash(names)
         if names and key in seen:
             raise RegistryProtocolError(
                 f"{channel.registry} lists the same repositories again and again",
                 origin=channel.origin,
             )
         seen.add(key)
+        count += len(names)
+        if count > MAX_REPOSITORIES:
+            raise RegistryProtocolError(
+                f"{channel.registry} lists more than {MAX_REPOSITORIES} repositories",
+                origin=channel.origin,
+            )
         yield from names
+
+
+def _names(page: dict[str, object], channel: Channel) -> tuple[str, ...]:
+    names = page.get("repositories") or []
+    if not isinstance(names, list) or not all(
+        isinstance(name, str) and is_repository(name) for name in names
+    ):
+        raise RegistryProtocolError(
+            f"{channel.registry} lists repositories that are none", origin=channel.origin
+        )
+    return tuple(names)
 
 
 def _is_refused(error: AirgapError) -> bool:

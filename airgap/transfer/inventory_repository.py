@@ -10,7 +10,13 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from airgap.errors import AirgapError, CancelledError, ContentNotFoundError, InvalidContentError
+from airgap.errors import (
+    AirgapError,
+    CancelledError,
+    ContentNotFoundError,
+    InvalidContentError,
+    RegistryProtocolError,
+)
 from airgap.oci import mediatype
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -20,6 +26,9 @@ from airgap.transfer.inventory_findings import Findings
 from airgap.transfer.manifest_cache import SeenRepository
 from airgap.transfer.resolve import MAX_DEPTH
 from airgap.transfer.workers import Task
+
+MAX_TAGS = 1_000_000
+"""Each tag is a task that waits in memory; nobody has so many in one repository."""
 
 
 class RepositoryWalk:
@@ -85,11 +94,14 @@ class RepositoryWalk:
             self._findings.cache.keep_seen(self._findings.registry, self.name, seen)
 
     def _list_tags(self) -> None:
-        is_empty = True
-        for tag in self._repository.tags():
-            is_empty = False
+        count = 0
+        for count, tag in enumerate(self._repository.tags(), 1):
+            if count > MAX_TAGS:
+                raise RegistryProtocolError(
+                    f"{self._repository.name} lists more than {MAX_TAGS} tags", origin="source"
+                )
             self._add(self._task(f"{self.name}:{tag}", partial(self._tag, tag)))
-        if is_empty:
+        if not count:
             self._findings.find_empty(self.name)
 
     def _tag(self, tag: str) -> None:

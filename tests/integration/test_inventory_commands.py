@@ -246,6 +246,7 @@ def test_a_bundle_a_layout_and_a_data_folder_have_inventories(pack, tmp_path):
         (["--from", "a.example:1", "--only", "x"], "--missing-for"),
         (["--from", "a.example:1", "--missing-for", "x", "--repository", "a"], "--repository"),
         (["--from", "./here", "--check-blobs"], "about a registry"),
+        (["--from", "a.example:1", "--database", "postgresql://x"], "data folder"),
         (["--from", "./here", "--from", "a.example:1"], "no file"),
         (["--from", "a.example:1", "--by", "a\nb"], "--by"),
         (["--from", "a.example:1", "--missing-for", "x", "--mount-from", "A"], "repository"),

@@ -14,6 +14,8 @@ from airgap.errors import (
     UnavailableError,
 )
 from airgap.oci.digest import Digest
+from airgap.registry import catalog
+from airgap.transfer import inventory_repository
 from tests.support import builders
 from tests.support.inventory_walks import take
 from tests.support.scripted_server import Reply, ScriptedServer
@@ -72,6 +74,21 @@ def test_pages_of_tags_in_circles_are_refused(server: ScriptedServer) -> None:
         tags=Reply.json({"tags": ["1"]}, Link=link),
     )
     with pytest.raises(RegistryProtocolError, match="circles"):
+        take(server.host)
+
+
+def test_lists_without_end_are_refused(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More tags or repositories than anybody has are not kept in memory."""
+    script(
+        server, Reply(200, {"Content-Type": TYPE}, IMAGE.raw), tags=Reply.json({"tags": ["1", "2"]})
+    )
+    monkeypatch.setattr(inventory_repository, "MAX_TAGS", 1)
+    with pytest.raises(RegistryProtocolError, match="more than 1 tags"):
+        take(server.host)
+    monkeypatch.setattr(catalog, "MAX_REPOSITORIES", 0)
+    with pytest.raises(RegistryProtocolError, match="more than 0 repositories"):
         take(server.host)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Unpack
 
 import click
 
+from airgap.bundle.catalog import Catalog
+from airgap.cli.encryption_options import decrypt_options, encrypted_bundle
 from airgap.cli.invocation import Invocation
 from airgap.cli.keyless_options import identities_of
 from airgap.cli.options import (
@@ -32,8 +34,10 @@ from airgap.errors import (
     SettingsError,
 )
 from airgap.oci.digest import Digest
+from airgap.oci.manifest import Document
 from airgap.oci.reference import is_registry
 from airgap.record.receipt import Receipt, ReceiptFailure
+from airgap.record.receipt_format import time_text
 from airgap.run import Run
 from airgap.transfer.receipt_check import ReceiptFinding, compare_with_bundle, exit_code
 from airgap.transfer.receipt_registry import compare_with_registry
@@ -88,6 +92,8 @@ class VerifyReceiptFlags(NetworkFlags, TrustFlags):
     bundle: tuple[Path, ...]
     registry: str | None
     as_: str | None
+    identity: tuple[Path, ...]
+    passphrase_file: Path | None
     jobs: str | None
 
 
@@ -110,6 +116,7 @@ class VerifyReceiptFlags(NetworkFlags, TrustFlags):
     help="What the receipt calls that registry, where it is reached under another name.",
 )
 @trust_options
+@decrypt_options
 @jobs_option
 @network_options
 @output_options
@@ -132,8 +139,7 @@ def verify_receipt(invocation: Invocation, **flags: Unpack[VerifyReceiptFlags]) 
         notes = () if trust is not None else (_unchecked(opened),)
         findings: list[ReceiptFinding] = []
         for path in flags["bundle"]:
-            contents = _contents(path)
-            findings += compare_with_bundle(receipt, contents.catalog, contents.documents)
+            findings += compare_with_bundle(receipt, *_front(path, flags, run))
         if registry is not None:
             findings += _ask(session, receipt, registry, called or "", run)
         compared = (*(str(path) for path in flags["bundle"]), *([registry] if registry else []))
@@ -165,13 +171,26 @@ def _unchecked(opened: OpenedReceipt) -> str:
     return "the receipt is not signed, and nobody is trusted to have signed it"
 
 
-def _contents(path: Path) -> Contents:
+def _front(
+    path: Path, flags: VerifyReceiptFlags, run: Run
+) -> tuple[Catalog, Mapping[Digest, Document]]:
+    """What a bundle carries, and its manifests.
+
+    Raises:
+        AirgapError: It cannot be read, or is something else.
+    """
+    path = as_seekable(path)
+    keys, word = flags["identity"], flags["passphrase_file"]
+    with encrypted_bundle((path,), keys, word, run) as encrypted:
+        if encrypted is not None:
+            front = encrypted.front()
+            return front.catalog, front.documents
     content = open_record(path).content
     if not isinstance(content, Contents) or (content.catalog.manifests and not content.documents):
         raise SettingsError(
             f"{path} has no manifests to compare a receipt with", hint="name the bundle itself"
         )
-    return content
+    return content.catalog, content.documents
 
 
 def _ask(
@@ -195,8 +214,8 @@ def _result(path: Path, receipt: Receipt) -> VerifiedReceipt:
         bundle_id=receipt.bundle,
         registry=receipt.registry,
         prefix=receipt.prefix,
-        started=receipt.started.isoformat(),
-        finished=receipt.finished.isoformat(),
+        started=time_text(receipt.started),
+        finished=time_text(receipt.finished),
         by=receipt.by,
         version=receipt.version,
         outcome=receipt.outcome,

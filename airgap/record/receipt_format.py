@@ -104,8 +104,8 @@ def _to_json(receipt: Receipt) -> dict[str, Any]:
         "bases": [{"kind": b.kind, "id": str(b.id), "place": b.place} for b in receipt.bases],
         "registry": receipt.registry,
         "prefix": receipt.prefix,
-        "started": _time_text(receipt.started),
-        "finished": _time_text(receipt.finished),
+        "started": time_text(receipt.started),
+        "finished": time_text(receipt.finished),
         "version": receipt.version,
         "by": receipt.by,
         "outcome": receipt.outcome,
@@ -134,7 +134,8 @@ def _to_json(receipt: Receipt) -> dict[str, Any]:
     }
 
 
-def _time_text(time: datetime) -> str:
+def time_text(time: datetime) -> str:
+    """A time as it stands in a receipt: in UTC, to the second."""
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

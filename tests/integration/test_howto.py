@@ -291,7 +291,7 @@ def test_the_page_for_receipts_holds(operator, inside):
     """A signed receipt passes on both sides, in the log, and leaves nothing for the next bundle."""
     said = operator.follow("receipts")
     assert_arrived(inside)
-    assert said.count("signed by inside") == 2
+    assert said.count("\nsigned by inside") == 2
     assert "vault 2, morning shift" in said
     assert '"bases": []' in said
     assert (operator.usb / "next.tar").stat().st_size < 100_000

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyrage
 import pytest
 
 from airgap.content.depot import Repository
@@ -212,6 +213,23 @@ def test_one_volume_is_enough_to_compare_with(outside, inside, tmp_path):
     assert done.code == 0, done.err
     for volume in sorted((tmp_path / "v").iterdir()):
         assert verify(path, "--bundle", volume).code == 0
+
+
+def test_an_encrypted_bundle_is_compared_with_its_key(outside, inside, tmp_path):
+    """Who can open an encrypted bundle can compare a receipt with it, and nobody else."""
+    key = pyrage.x25519.Identity.generate()
+    identity = tmp_path / "key.txt"
+    identity.write_text(str(key))
+    builders.push(outside.repository("app"), APP, tag="1")
+    name, path = f"{outside.host}/app:1", tmp_path / "e.tar"
+    made = airgap("export", "images", name, "-o", path, "--encrypt-to", str(key.to_public()))
+    assert made.code == 0, made.err
+    bundle, receipt = tmp_path / "e.tar.age", tmp_path / "e.receipt"
+    opened = ("--identity", identity)
+    done = airgap("import", "bundle", bundle, *opened, "--to", inside.host, "--receipt", receipt)
+    assert done.code == 0, done.err
+    assert verify(receipt, "--bundle", bundle, *opened).code == 0
+    assert_refused(verify(receipt, "--bundle", bundle), 2, "settings", "is encrypted")
 
 
 def sign(receipt: Path, key: PrivateKey) -> None:

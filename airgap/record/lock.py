@@ -1,7 +1,8 @@
 """A lock file: what each name stood for, so that it stands for the same for ever. Pure.
 
 It is TOML that people read, compare and keep in version control: sorted by name, and one line for
-each thing that can change.
+each thing that can change. It ends with a table that says so, since a list that was cut between two
+images would be a shorter list.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ MAX_NUMBER = (1 << 63) - 1
 _HINT = "`airgap lock -f images.txt -o images.lock` makes one"
 _NEWER = "read it with the version of airgap that made it, or a newer one"
 _HEAD = "# What each name stood for: `airgap export images -f` takes exactly these digests.\n"
-_KEYS = frozenset({"version", "platforms", "image"})
+_END = "[end]"
+_KEYS = frozenset({"version", "platforms", "image", "end"})
 _IMAGE_KEYS = frozenset({"name", "digest", "media-type", "size", "platforms"})
 
 
@@ -125,6 +127,7 @@ class Lock:
         listed = ", ".join(_text(str(platform)) for platform in self.platforms)
         parts = [f"{_HEAD}version = {FORMAT_VERSION}\nplatforms = [{listed}]\n"]
         parts += [_block(image) for image in self.images]
+        parts.append(f"{_END}\n")
         return "\n".join(parts).encode()
 
 
@@ -189,6 +192,12 @@ def _read(raw: bytes, name: str) -> dict[str, Any]:
         raise BundleFormatError(
             f"{name} is a lock {what}, which this airgap does not know",
             hint=_NEWER,
+            origin="local",
+        )
+    if value.get("end") != {}:
+        raise BundleFormatError(
+            f"{name} was cut short: the line {_END} is missing",
+            hint=f"copy it again from where it was made; whoever wrote it by hand adds {_END}",
             origin="local",
         )
     return value

@@ -43,6 +43,8 @@ platforms = [
     {{ platform = "linux/amd64", digest = "{TWO}" }},
     {{ platform = "windows/amd64 (10.0.1)", digest = "{ONE}" }},
 ]
+
+[end]
 """
 
 
@@ -64,9 +66,9 @@ def test_the_order_in_which_a_lock_is_put_together_does_not_matter():
 
 
 def test_what_people_edit_may_be_in_another_order():
-    """Comments, a mark at the start and another order of images are no reason to refuse a lock."""
-    head, *images = TEXT.split("\n[[image]]")
-    edited = "\ufeff# ours\n" + "\n[[image]]".join([head, *reversed(images)])
+    """Comments, a mark at the start and another order of tables are no reason to refuse a lock."""
+    head, *images = TEXT.removesuffix("\n[end]\n").split("\n[[image]]")
+    edited = "\ufeff# ours\n" + "\n[[image]]".join([f"{head}\n[end]\n", *reversed(images)])
     assert Lock.parse(edited.encode()) == LOCK
 
 
@@ -84,7 +86,9 @@ def edited(old, new):
 REFUSED = {
     "no toml": (b"nginx:1.27\n", "is not TOML"),
     "not utf-8": (b"version = \xff", "is not TOML"),
-    "cut short": (TEXT[:-20].encode(), "is not TOML"),
+    "cut short": (TEXT[:-27].encode(), "is not TOML"),
+    "cut behind an image": (TEXT.removesuffix("\n[end]\n").encode(), "was cut short"),
+    "an end that goes on": (f"{TEXT}x = 1\n".encode(), "was cut short"),
     "no version": (edited("version = 1\n", ""), "no format version"),
     "a version that is a text": (edited("version = 1", 'version = "1"'), "no format version"),
     "a version that is true": (edited("version = 1", "version = true"), "no format version"),
@@ -99,9 +103,9 @@ REFUSED = {
     "a size that is true": (edited("size = 5", "size = true"), "no size"),
     "a size without end": (edited("size = 5", f"size = {1 << 70}"), "no size"),
     "no media type": (edited('"application/vnd.oci.image.manifest.v1+json"', '"a\\nb"'), "no media type"),  # noqa: E501
-    "images that are none": (b"version = 1\nimage = 3\n", "image is not what"),
-    "platforms that are none": (b"version = 1\nplatforms = [1]\n", "platforms is not what"),
-    "a platform that is none": (b'version = 1\nplatforms = ["linux"]\n', "not a platform"),
+    "images that are none": (b"version = 1\nimage = 3\n[end]\n", "image is not what"),
+    "platforms that are none": (b"version = 1\nplatforms = [1]\n[end]\n", "platforms is not what"),
+    "a platform that is none": (b'version = 1\nplatforms = ["linux"]\n[end]\n', "not a platform"),
     "a platform with more": (edited('{ platform = "linux/amd64",', '{ x = 1, platform = "linux/amd64",'), "a platform of an image"),  # noqa: E501
     "a name twice": (edited("platforms = [\"linux/amd64\"]\n", "platforms = []\n") + TEXT.partition("\n\n")[2].encode(), "twice"),  # noqa: E501
     "a name with a letter that looks like another": (edited("team/app", "te\u0430m/app"), "not a reference"),  # noqa: E501

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -315,3 +317,27 @@ def test_what_was_taken_stands_in_the_log_of_custody(registry, tmp_path):
     entry = airgap("log", "export").lines[-1]
     assert entry["details"]["inventory"] == made["id"]
     assert entry["details"]["paths"] == ["in.inventory"]
+
+
+def test_a_run_that_is_killed_is_continued_where_it_was(registry, tmp_path):
+    """No file is half written, and what finished repositories hold is not fetched again."""
+    for number in range(12):
+        builders.push(registry.repository(f"r{number:02}"), builders.image(seed=number), tag="1")
+    path = tmp_path / "in.inventory"
+    command = [sys.executable, "-m", "airgap", "export", "inventory", "--from", registry.host]
+    killed = []
+
+    def kills(seen):
+        if registry.bodies() >= 8 and not killed:
+            killed.append(process.kill())
+
+    registry.also = kills
+    process = subprocess.Popen([*command, "-o", str(path), "-j", "1"], stderr=subprocess.PIPE)
+    process.communicate(timeout=60)
+    assert process.returncode == -9
+    assert not path.exists()
+    registry.also = None
+    registry.clear()
+    assert make(registry, path).code == 0
+    assert registry.bodies() <= 12 - 7
+    assert len(Inventory.parse(path.read_bytes()).images) == 12

@@ -235,5 +235,6 @@ def need_commands(
     ask = join([*words, "-o", "need.inventory"])
     return (
         f"`{ask}` writes down what is missing, and on the other side "
-        "`airgap export images --exactly need.inventory -o need.tar` makes a bundle of it"
+        "`airgap export images --exactly need.inventory -o need.tar` makes a bundle of it; "
+        "--mount-from REPOSITORY finds what lies elsewhere in the registry"
     )

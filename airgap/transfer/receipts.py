@@ -63,6 +63,10 @@ def receipt_before(path: Path) -> Receipt | None:
     with storage_errors(path):
         if not path.exists():
             return None
+        if not path.is_file():
+            raise SettingsError(
+                f"{path} cannot be a receipt: it is a device or a pipe", hint="name a file"
+            )
     try:
         return read_receipt(path).receipt
     except AirgapError as error:

@@ -221,6 +221,7 @@ def test_a_receipt_needs_a_folder_and_a_signature_a_receipt(pack, inside, tmp_pa
     bundle = pack({"app:1": APP})
     assert take(bundle, inside, tmp_path / "no" / "r").code == 2
     assert take(bundle, inside, tmp_path).code == 2
+    assert take(bundle, inside, Path("/dev/null")).code == 2
     done = airgap("import", "bundle", bundle, "--to", inside.host, "--sign", tmp_path / "k")
     assert_refused(done, 2, "settings", "--receipt FILE")
     assert inside.seen == []

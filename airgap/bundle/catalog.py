@@ -24,7 +24,8 @@ from airgap.errors import BundleFormatError, DigestMismatchError, InvalidContent
 from airgap.oci.descriptor import Descriptor, content_from_json
 from airgap.oci.digest import Digest
 from airgap.oci.document import canonical_bytes, check_values, parse_object
-from airgap.oci.reference import Reference, is_registry, is_repository, is_tag
+from airgap.oci.reference import Reference, is_registry, is_repository
+from airgap.oci.referrers import cosign_tags
 from airgap.record.format_version import check_version
 
 FORMAT_VERSION = 1
@@ -284,9 +285,10 @@ def _referrer(entry: Mapping[str, Any]) -> CatalogReferrer:
     registry, _, path = repository.partition("/")
     if not is_registry(registry) or not is_repository(path):
         raise InvalidContentError(f"{repository[:200]!r} is not a repository")
-    if tag and not is_tag(tag):
-        raise InvalidContentError(f"{tag[:200]!r} is not a tag")
     subject, digest = Digest.parse(entry.get("subject")), Digest.parse(entry.get("digest"))
+    if tag and tag not in cosign_tags(subject):
+        # With any tag, something could be put under an image's name without being one.
+        raise InvalidContentError(f"{tag[:200]!r} is no tag of what refers to {subject}")
     return CatalogReferrer(repository, subject, digest, tag)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airgap.errors import ConflictError, UnsignedImagesError
+from airgap.errors import BundleFormatError, ConflictError, UnsignedImagesError
 from airgap.oci.reference import Reference
 from airgap.oci.referrers import fallback_tag
 from airgap.server.settings import RegistrySettings
@@ -14,8 +14,9 @@ from airgap.transfer.export_options import ExportOptions
 from airgap.transfer.image_policy import RequiredKey
 from airgap.transfer.spread import Spreading, spread_images
 from tests.support import builders, cosign
+from tests.support.bundles import BundleBuilder
 from tests.support.embedded import EmbeddedRegistry
-from tests.support.transfers import catalog_of, export, open_client
+from tests.support.transfers import bring, catalog_of, export, open_client, sent
 
 KEY = cosign.key()
 REQUIRED = (RequiredKey("cosign.pub", KEY.public),)
@@ -128,3 +129,16 @@ def test_an_export_that_goes_on_demands_what_it_demanded_at_first(tmp_path, outs
 
 def _fail(*_):
     raise KeyboardInterrupt
+
+
+def test_what_refers_to_an_image_cannot_take_the_name_of_one(tmp_path):
+    """A crafted bundle cannot put an unsigned image under a tag by calling it a referrer."""
+    made = BundleBuilder()
+    made.add(IMAGE, "registry.example/team/app:1.0")
+    made.refer("registry.example/team/app", IMAGE, cosign.referrer_signature(IMAGE, KEY))
+    made.refer("registry.example/team/app", IMAGE, builders.image(seed=666), tag="latest")
+    path = made.build().write(tmp_path)
+    with EmbeddedRegistry() as inside:
+        with pytest.raises(BundleFormatError, match="'latest' is no tag of what refers to"):
+            bring(path, inside.host, require_signature=REQUIRED)
+        assert sent(inside) == []

@@ -164,6 +164,11 @@ class Inventory:
         return self._header.links + sum(len(other.repositories) for other in others)
 
     @property
+    def image_count(self) -> int:
+        """How many images have a name."""
+        return self._header.images
+
+    @property
     def total_size(self) -> int:
         """The bytes of all that is held, each digest counted once."""
         others = self._contents.others

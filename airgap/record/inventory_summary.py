@@ -45,7 +45,7 @@ class InventorySummary:
     def of(cls, inventory: Inventory) -> Self:
         """The summary of an inventory."""
         code = code_of(inventory.content_digest)
-        return cls(code, inventory.blob_count, len(inventory.images))
+        return cls(code, inventory.blob_count, inventory.image_count)
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -116,12 +116,15 @@ class RepositoryWalk:
 
     def _tagged(self, tag: str) -> tuple[Document, bool]:
         before = self._before.tags.get(tag)
-        if before is None or self._findings.cache.manifest(before) is None:
+        raw = None if before is None else self._findings.cache.manifest(before)
+        if raw is None:
             return self._keep(self._repository.manifest(tag)), False
         found = self._repository.resolve(tag)
         if found is None:
             raise ContentNotFoundError(f"{self._repository.name}:{tag} is gone", origin="source")
-        if (raw := self._findings.cache.manifest(found.digest)) is not None:
+        if found.digest != before:
+            raw = self._findings.cache.manifest(found.digest)
+        if raw is not None:
             return _parse(raw, found), True
         digest = str(found.digest)
         return self._keep(self._repository.manifest(digest, media_type=found.media_type)), False

@@ -17,12 +17,16 @@ from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Document
 from airgap.run import Run
+from airgap.run.events import ItemFinished, PhaseFinished, PhaseStarted
 from airgap.transfer.resolve import MAX_DEPTH
 from airgap.transfer.workers import Task, Workers
 from airgap.trust.cosign import Problem, claims, judge
 from airgap.trust.keys import PublicKey
 
+PHASE = "signatures"
 _SHOWN = 3
+_WIDTH = 4
+"""How many images are looked at at once; each takes one or two small answers."""
 _TEXTS = {
     Problem.UNSIGNED: "has no signature",
     Problem.UNREADABLE: "has no signature that can be read",
@@ -98,8 +102,20 @@ def check_images(
     check = _Check(required, evidence)
     found: dict[int, str] = {}
     wanted = list(images)
-    workers = Workers(min(len(wanted), 4) or 1, run=run)
-    workers.finish(_task(check, found, number, image) for number, image in enumerate(wanted))
+
+    def task(number: int, image: Candidate) -> Task:
+        def judge_image() -> None:
+            reason = check.reason(image)
+            if reason is not None:
+                found[number] = f"{image.name}: {reason}"
+            run.emit(ItemFinished(PHASE, image.name, "done" if reason is None else "failed"))
+
+        return judge_image
+
+    run.emit(PhaseStarted(PHASE, total_items=len(wanted)))
+    workers = Workers(min(len(wanted), _WIDTH) or 1, run=run)
+    workers.finish(task(number, image) for number, image in enumerate(wanted))
+    run.emit(PhaseFinished(PHASE))
     if not found:
         return
     failed = [found[number] for number in sorted(found)]
@@ -115,15 +131,6 @@ def check_images(
         failed=failed,
         hint=hint,
     )
-
-
-def _task(check: _Check, found: dict[int, str], number: int, image: Candidate) -> Task:
-    def task() -> None:
-        reason = check.reason(image)
-        if reason is not None:
-            found[number] = f"{image.name}: {reason}"
-
-    return task
 
 
 @dataclass(slots=True)

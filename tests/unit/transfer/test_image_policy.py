@@ -7,9 +7,11 @@ import pytest
 from airgap.errors import CancelledError, UnavailableError, UnsignedImagesError
 from airgap.oci.platform import Platform
 from airgap.run import CancelToken, Run
+from airgap.run.events import ItemFinished, PhaseFinished, PhaseStarted
 from airgap.transfer.image_policy import Candidate, RequiredKey, check_images
 from airgap.transfer.resolve import MAX_DEPTH
 from tests.support import builders, cosign
+from tests.support.transfers import Recorder
 
 KEY, OTHER = cosign.key(), cosign.key("ed25519")
 REQUIRED = RequiredKey("cosign.pub", KEY.public)
@@ -197,6 +199,19 @@ def test_indexes_that_lie_too_deep_are_not_signed_by_their_entries(shelf):
     for _ in range(MAX_DEPTH + 1):
         content = builders.index([content])
     assert check(shelf, content) == ["has no signature"]
+
+
+def test_each_image_is_reported(shelf):
+    """Whoever watches sees which image is judged, and how."""
+    signed, bare = builders.image(seed=1), builders.image(seed=2)
+    shelf.sign(signed)
+    recorder = Recorder()
+    images = [candidate(signed, name="registry.example/app:1"), candidate(bare)]
+    with pytest.raises(UnsignedImagesError):
+        check_images(images, [REQUIRED], shelf, run=Run(recorder))
+    assert [event.total_items for event in recorder.of(PhaseStarted)] == [2]
+    assert sorted(event.outcome for event in recorder.of(ItemFinished)) == ["done", "failed"]
+    assert len(recorder.of(PhaseFinished)) == 1
 
 
 def test_a_place_that_fails_ends_the_check(shelf):

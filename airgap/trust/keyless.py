@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MAX_ROOT = 4 << 20
 _MAX_REASON = 300
+_QUIET = logging.NullHandler()
+"""Without a handler of its own, what sigstore logs would be written to standard error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +109,7 @@ class _Policy:
 
 def _sigstore(module: str) -> Any:  # noqa: ANN401 - an extra
     try:
-        # Without a handler of its own, what it logs would be written to standard error.
-        logging.getLogger("sigstore").addHandler(logging.NullHandler())
+        logging.getLogger("sigstore").addHandler(_QUIET)
         return importlib.import_module(module)
     except ImportError as error:
         raise SettingsError(

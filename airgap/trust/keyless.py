@@ -68,7 +68,8 @@ class KeylessIdentity:
             SettingsError: The root cannot be used, or sigstore is not installed.
         """
         models, verify = _sigstore("sigstore.models"), _sigstore("sigstore.verify.verifier")
-        read_limited(self.root, MAX_ROOT)
+        if len(read_limited(self.root, MAX_ROOT)) > MAX_ROOT:
+            raise SettingsError(f"{visible(str(self.root))} has more than {MAX_ROOT} bytes")
         try:
             root = models.TrustedRoot.from_file(str(self.root))
             return verify.Verifier(trusted_root=root)

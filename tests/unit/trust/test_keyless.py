@@ -12,7 +12,7 @@ import pytest
 
 from airgap.errors import SettingsError, SignatureError
 from airgap.oci.document import canonical_bytes
-from airgap.trust.keyless import KeylessIdentity
+from airgap.trust.keyless import MAX_ROOT, KeylessIdentity
 from airgap.trust.policy import Trust
 from airgap.trust.signatures import Signatures
 from airgap.trust.trust_files import PolicySource, load_policy
@@ -256,6 +256,13 @@ def test_a_missing_root_is_refused(sigstore, tmp_path):
     """A file that is not there trusts nobody."""
     with pytest.raises(SettingsError, match="cannot be read"):
         problem(tmp_path / "none.json", sigstore.sign(DATA))
+
+
+def test_a_root_that_is_too_large_is_refused(sigstore, root):
+    """Nobody's trusted root has megabytes of white space."""
+    root.write_bytes(sigstore.root() + b" " * MAX_ROOT)
+    with pytest.raises(SettingsError, match="has more than"):
+        problem(root, sigstore.sign(DATA))
 
 
 def test_a_missing_extra_is_said(sigstore, root, monkeypatch):

@@ -6,7 +6,6 @@ It says by name what it does not know, so that a mistyped date does not make a k
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -88,6 +87,8 @@ class TrustFile:
         Raises:
             SettingsError: It is damaged, or says something that is not known.
         """
+        import tomllib  # only where there is such a file
+
         if len(raw) > MAX_FILE:
             raise SettingsError(f"{what} has more than {MAX_FILE} bytes")
         try:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from airgap.bundle.catalog import Catalog
+from airgap.oci.digest import Digest
 from airgap.oci.platform import Platform
 from airgap.transfer.encrypted import Encryption
 from airgap.transfer.image_policy import RequiredKey
@@ -71,7 +72,9 @@ class ExportOptions:
 
     @property
     def conditions(self) -> tuple[str, ...]:
-        """Whose signatures images must have, and what the bundle is planned against."""
+        """Whose signatures images must have, what it is planned against, and who signs it."""
         keys = (str(required.key.id) for required in self.require_signature)
         bases = map(str, sorted(self.known.given)) if self.known else ()
-        return *keys, *bases
+        signers = (f"signed by {key.id}" for key in sorted(self.sign, key=lambda key: key.id))
+        lists = (f"revocations {Digest.of(self.revocations)}",) if self.revocations else ()
+        return *keys, *bases, *signers, *lists

@@ -19,7 +19,10 @@ from airgap.run.events import Notice
 from airgap.transfer.export import ExportOptions
 from airgap.transfer.protect import ProtectOptions
 from airgap.transfer.spread import Spreading, spread_images
+from airgap.trust.keys import PrivateKey
+from airgap.trust.signatures import Signatures
 from tests.support import builders, command_line
+from tests.support.bundles import unpack
 from tests.support.embedded import EmbeddedRegistry, Status
 from tests.support.parity import contents
 from tests.support.spreading import (
@@ -32,6 +35,7 @@ from tests.support.spreading import (
     spread_out,
     to_the_end,
     undisturbed,
+    volumes_of,
 )
 from tests.support.transfers import (
     Recorder,
@@ -141,6 +145,22 @@ def test_another_export_to_the_same_place_is_told_apart(site):
     with pytest.raises(ConflictError, match="another export"):
         spread_out(site, referrers=False)
     to_the_end(site)
+
+
+def test_all_media_are_signed_by_the_same_keys(site):
+    """A key that comes later would be on some of them only, and is refused."""
+    key = PrivateKey.generate("ed25519")
+    with pytest.raises(IncompleteBundleError):
+        spread_out(site, sign=(key,))
+    change(site)
+    for others in ((), (PrivateKey.generate("ed25519"),)):
+        with pytest.raises(ConflictError, match="another export"):
+            spread_out(site, sign=others)
+    to_the_end(site, sign=(key,))
+    for raw in volumes_of(site).values():
+        members = unpack(raw)
+        signed = Signatures.sign(members["airgap/catalog.json"], [key])
+        assert members["airgap/signatures.json"] == signed.to_bytes()
 
 
 def test_a_bundle_that_fits_one_medium_asks_for_none(site, clean):

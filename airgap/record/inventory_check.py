@@ -5,6 +5,7 @@ Tables are checked a slice at a time, so that a million rows are never a million
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, compress, islice
 from operator import ge, gt, lt
@@ -16,7 +17,7 @@ from airgap.oci.descriptor import MAX_SIZE as MAX_BLOB
 from airgap.oci.digest import Digest
 from airgap.oci.document import canonical_bytes, parse_object
 from airgap.oci.reference import Reference, is_registry, is_repository, is_tag
-from airgap.record.inventory_format import DIGEST_SIZE, Header, Kind, Sections
+from airgap.record.inventory_format import DIGEST_SIZE, DigestRows, Header, Kind, Sections
 
 SLICE = 8192
 MAX_OTHERS = 100_000
@@ -230,13 +231,33 @@ def _check_images(header: Header, sections: Sections, contents: Contents) -> Non
             raise _damaged(f"{name} is a digest that there is not")
         if row >= header.blobs:
             named.add(row - header.blobs)
-        if header.kind == "registry" and numbers.get(name.rpartition(":")[0]) not in links_of(
-            sections, contents.others, row
-        ):
+        if header.kind != "registry":
+            _check_pinned(name, row, header, sections, contents)
+            continue
+        number = numbers.get(name.rpartition(":")[0])
+        links = links_of(sections, contents.others, row)
+        # Searched and not gone through: many images may be one digest that many repositories hold.
+        place = len(links) if number is None else bisect_left(links, number)
+        if place == len(links) or links[place] != number:
             raise _damaged(f"{name} is a digest that its repository does not hold")
     for number, other in enumerate(contents.others):
         if other.size is None and number not in named:
             raise _damaged(f"{other.digest} is neither held nor named")
+
+
+def _check_pinned(
+    name: str, row: int, header: Header, sections: Sections, contents: Contents
+) -> None:
+    """See that a name with a digest stands for that digest."""
+    _, _, pinned = name.partition("@")
+    if not pinned:
+        return
+    if row < header.blobs:
+        actual = f"sha256:{DigestRows(sections.digests)[row].hex()}"
+    else:
+        actual = str(contents.others[row - header.blobs].digest)
+    if actual != pinned:
+        raise _damaged(f"{name} stands for {actual}")
 
 
 def links_of(sections: Sections, others: Sequence[OtherDigest], row: int) -> Sequence[int]:

@@ -35,6 +35,8 @@ MEDIA_TYPE = "application/vnd.airgap.inventory.v1"
 MAX_SIZE = 1 << 30
 """Enough for twenty million blobs."""
 MAX_HEADER = 16 * 1024
+MAX_NAMES = 4_000_000
+"""How many names it may have: each becomes an object, of many times the bytes that it has here."""
 MAX_BY = 256
 """How many characters may say who made an inventory."""
 DIGEST_SIZE = 32
@@ -304,6 +306,9 @@ def _header(value: dict[str, Any]) -> Header:
         raise InvalidContentError("it does not say whether it is complete")
     if (kind == "need") != (need is not None):
         raise InvalidContentError("a need, and nothing else, names the bundle that it is of")
+    counts = {key: _count(value, key) for key in _COUNTS}
+    if counts["repositories"] + counts["images"] > MAX_NAMES:
+        raise InvalidContentError(f"it has more than {MAX_NAMES} names")
     return Header(
         kind,
         check_place(place),
@@ -312,7 +317,7 @@ def _header(value: dict[str, Any]) -> Header:
         check_word(value.get("version", ""), "the version that made it"),
         is_complete,
         None if need is None else Digest.parse(need),
-        *(_count(value, key) for key in _COUNTS),
+        *counts.values(),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from struct import pack
@@ -13,7 +14,16 @@ from airgap.errors import BundleFormatError, ExitCode
 from airgap.oci.digest import Digest
 from airgap.record.inventory import Inventory
 from airgap.record.inventory_format import parse_header
-from tests.support.inventories import APP, builder, digest, make_inventory, rebuild, sample
+from tests.support.inventories import (
+    APP,
+    LAYER,
+    LONG,
+    builder,
+    digest,
+    make_inventory,
+    rebuild,
+    sample,
+)
 
 
 def forge(inventory: Inventory, change: Callable[[bytearray, int], None]) -> bytes:
@@ -274,3 +284,43 @@ def test_in_a_registry_nothing_is_held_by_no_repository():
     made = make_inventory([(APP, 1, "")], kind="layout", place="")
     with pytest.raises(BundleFormatError, match="held by no repository"):
         Inventory.parse(with_header(made, kind="registry"))
+
+
+def test_many_images_that_are_one_digest_are_checked_quickly():
+    """An image of a digest that many repositories hold is not sought among all of them."""
+    made = builder()
+    for number in range(40_000):
+        made.add_blob(APP, 1, f"r{number}")
+        made.add_image(f"r{number}:1", APP)
+    started = time.monotonic()
+    assert made.build().image_count == 40_000
+    assert time.monotonic() - started < 5
+
+
+def test_an_image_of_a_registry_lies_in_a_repository_that_holds_its_digest():
+    """A tag of a repository below, between or above those that hold the digest is refused."""
+    made = make_inventory(
+        [(APP, 1, "b"), (APP, 1, "d"), *((LAYER, 1, name) for name in "ace")], [("b:1", APP)]
+    )
+    for name in b"ace":
+        forged = made.raw.replace(b"b:1\n", bytes((name,)) + b":1\n")
+        with pytest.raises(BundleFormatError, match="its repository does not hold"):
+            Inventory.parse(forged)
+    assert Inventory.parse(made.raw.replace(b"b:1\n", b"d:1\n")).images[0].name == "d:1"
+
+
+def test_a_name_with_a_digest_stands_for_no_other():
+    """An image of a bundle that is called by one digest and is another is refused."""
+    for right, wrong in ((APP, LAYER), (LONG, digest("other", "sha512"))):
+        name = f"docker.io/library/app@{right}"
+        made = make_inventory([(right, 1, "")], [(name, right)], kind="bundle", place="")
+        assert made.images[0].name == name
+        with pytest.raises(BundleFormatError, match="stands for"):
+            Inventory.parse(made.raw.replace(f"app@{right}".encode(), f"app@{wrong}".encode()))
+
+
+def test_more_names_than_fit_into_memory_are_refused_before_they_are_read():
+    """The header alone says how many there are."""
+    for changes in ({"images": 4_000_001}, {"repositories": 2_000_001, "images": 2_000_000}):
+        with pytest.raises(BundleFormatError, match="more than 4000000 names"):
+            Inventory.parse(with_json(sample(), **changes))

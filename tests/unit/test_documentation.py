@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -16,6 +17,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 _LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
 _CODE = re.compile(r"^ *```\n(.*?)^ *```$|`([^`]+)`", re.M | re.S)
 _COMMAND = re.compile(r"\bairgap ((?:[a-z]+ ?)+)(.*)")
+_TEST = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
 _OPTION = re.compile(r"(?<=\s)--[a-z][a-z-]*")
 
 
@@ -90,3 +92,32 @@ def test_the_settings_that_are_shown_are_read() -> None:
     example, trust = re.findall(r"```toml\n(.*?)```", text, re.S)
     assert {key.replace("-", "_") for key in tomllib.loads(example)} <= NAMES
     assert len(TrustFile.parse(trust.encode(), what="the example").keys) == 2
+
+
+def named_tests(path: Path) -> set[str]:
+    """The functions and classes of tests of a file; the file itself is the empty name."""
+    if not path.is_file():
+        return set()
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    named = {node.name for node in ast.walk(tree) if isinstance(node, kinds)}
+    return {"", *(name for name in named if name.lower().startswith("test"))}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_tests_that_are_named_are_there(path: Path) -> None:
+    """A claim that leans on a test leans on one that exists, in that file."""
+    named = _TEST.findall(path.read_text(encoding="utf-8"))
+    assert [found for found in named if found[1] not in named_tests(ROOT / found[0])] == []
+
+
+def test_each_claim_of_the_threat_model_names_its_tests() -> None:
+    """What is said to be prevented is shown, and each step says what is not prevented."""
+    text = (ROOT / "docs/threat-model.md").read_text(encoding="utf-8")
+    steps = text.split("\n## ")[1:]
+    claims = [claim for step in steps for claim in step.split("\n- ")[1:]]
+    assert [claim.partition("\n")[0] for claim in claims if not _TEST.search(claim)] == []
+    assert [step.partition("\n")[0] for step in steps if "*Still possible:*" not in step] == []
+    assert len(claims) > len(steps) > 5
+    assert named_tests(ROOT / "tests/unit/no_such_file.py") == set()
+    assert "no_such_test" not in named_tests(Path(__file__))

@@ -27,7 +27,7 @@ from airgap.oci.digest import Digest
 from airgap.registry.client import Client
 from airgap.run import Run
 from airgap.run.events import MediumWanted, PhaseFinished
-from airgap.transfer.destination import Destination
+from airgap.transfer.destination import Destination, Target
 from airgap.transfer.gather_state import KeptPiece, KeptPieces, kept_piece
 from airgap.transfer.image_evidence import FileShelf, check_import
 from airgap.transfer.outcome import ImportedImage, ImportResult
@@ -109,6 +109,7 @@ class _Gather:
         self._run = run
         self._started = time.monotonic()
         self._result: ImportResult | None = None
+        self._judged: set[Target] = set()
         self._volumes = 1
         self.missing: tuple[int, ...] = ()
 
@@ -122,11 +123,7 @@ class _Gather:
         publisher = plan_import(front, self._to, self._client, self._options, self._run)
         publisher.check_tags()
         check_bases(publisher, reader.catalog, self._to, self._options, run=self._run)
-        if self._result is None:  # later media are of the same bundle
-            required, shelf = self._options.require_signature, FileShelf(reader)
-            check_import(
-                publisher, required, shelf, to=self._to, client=self._client, run=self._run
-            )
+        self._check_images(publisher, reader)
         begin_push(publisher, self._run)
         if self._options.dry_run:
             publisher.push_blobs(None)
@@ -192,6 +189,19 @@ class _Gather:
                 missing=[f"volume {number}" for number in self.missing],
                 hint="put in the next medium and run the same command again",
             )
+
+    def _check_images(self, publisher: Publisher, reader: BundleReader) -> None:
+        """Judge the images that are ready now and were not at an earlier medium."""
+        check_import(
+            publisher,
+            self._options.require_signature,
+            FileShelf(reader),
+            judged=self._judged,
+            to=self._to,
+            client=self._client,
+            run=self._run,
+        )
+        self._judged.update(publication.target for publication in publisher.ready)
 
     def _look(self, paths: Sequence[Path], bundle: Digest) -> None:
         """Take what lies there now, if it is of the bundle that is wanted."""

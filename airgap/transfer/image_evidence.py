@@ -5,7 +5,7 @@ Whoever reads a payload hashes it first, so it does not matter from which place 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Protocol
@@ -26,7 +26,7 @@ from airgap.oci.manifest import Document
 from airgap.registry.client import Client
 from airgap.run import Run
 from airgap.transfer.decrypted import EncryptedBundle
-from airgap.transfer.destination import Destination
+from airgap.transfer.destination import Destination, Target
 from airgap.transfer.export_options import ExportOptions
 from airgap.transfer.image_policy import Candidate, RequiredKey, check_images
 from airgap.transfer.plan import ExportSelection
@@ -89,6 +89,7 @@ def check_import(
     required: Sequence[RequiredKey],
     shelf: Shelf,
     *,
+    judged: Container[Target] = (),
     to: Destination,
     client: Client,
     run: Run,
@@ -101,6 +102,7 @@ def check_import(
         publisher: Knows what is to be sent, and where the receiver has what was left to it.
         required: Whose signatures it must have.
         shelf: Gives payloads of the bundle. What it left to the receiver is read there.
+        judged: What was judged at an earlier medium of the same bundle.
         to: The receiver.
         client: Talks to it.
         run: Cancellation.
@@ -117,6 +119,7 @@ def check_import(
             {d.descriptor.digest: d for d in p.documents},
         )
         for p in publisher.ready
+        if p.target not in judged
     )
     places = partial(client.repository, to.registry, origin="destination")
     check_images(images, required, _ImportEvidence(publisher, shelf, places), run=run)

@@ -102,6 +102,8 @@ def check_images(
     check = _Check(required, evidence)
     found: dict[int, str] = {}
     wanted = list(images)
+    if not wanted:
+        return
 
     def task(number: int, image: Candidate) -> Task:
         def judge_image() -> None:
@@ -113,7 +115,7 @@ def check_images(
         return judge_image
 
     run.emit(PhaseStarted(PHASE, total_items=len(wanted)))
-    workers = Workers(min(len(wanted), _WIDTH) or 1, run=run)
+    workers = Workers(min(len(wanted), _WIDTH), run=run)
     workers.finish(task(number, image) for number, image in enumerate(wanted))
     run.emit(PhaseFinished(PHASE))
     if not found:

@@ -9,14 +9,18 @@ from airgap.oci.reference import Reference
 from airgap.oci.referrers import fallback_tag
 from airgap.server.settings import RegistrySettings
 from airgap.transfer.bundle_source import Holdings
+from airgap.transfer.destination import Destination
 from airgap.transfer.export import export_images
 from airgap.transfer.export_options import ExportOptions
+from airgap.transfer.gather import Gathering, gather_bundle
 from airgap.transfer.image_policy import RequiredKey
+from airgap.transfer.publish import ImportOptions
 from airgap.transfer.spread import Spreading, spread_images
 from tests.support import builders, cosign
 from tests.support.bundles import BundleBuilder
+from tests.support.differentials import put_blob, told
 from tests.support.embedded import EmbeddedRegistry
-from tests.support.transfers import bring, catalog_of, export, open_client, sent
+from tests.support.transfers import bring, catalog_of, export, open_client, pack_into, sent
 
 KEY = cosign.key()
 REQUIRED = (RequiredKey("cosign.pub", KEY.public),)
@@ -142,3 +146,41 @@ def test_what_refers_to_an_image_cannot_take_the_name_of_one(tmp_path):
         with pytest.raises(BundleFormatError, match="'latest' is no tag of what refers to"):
             bring(path, inside.host, require_signature=REQUIRED)
         assert sent(inside) == []
+
+
+def test_what_becomes_possible_with_a_later_medium_must_be_signed_too(tmp_path):
+    """An image that fails at the first medium is not let in at the next one for that."""
+    base = builders.layer(5000, seed=81)
+    bare = builders.image(layers=(base,), seed=82)
+    big = builders.image(layers=(900_000, 900_000), seed=83)
+    made = cosign.referrer_signature(big, KEY)
+    out, usb = tmp_path / "out", tmp_path / "usb"
+    out.mkdir()
+    usb.mkdir()
+    pack_into(
+        out,
+        {"team/bare:1.0": bare, "team/big:1.0": big},
+        referrers=[("team/big", made, None)],
+        known=told({"team/bare": [base]}),
+        volume_size=1 << 20,
+    )
+    for path in sorted(out.glob("*.tar")):
+        if made.blobs[1].data in path.read_bytes():
+            path.rename(usb / path.name)
+    with EmbeddedRegistry() as inside, open_client() as client:
+
+        def change(_wanted):
+            put_blob(inside.repository("team/bare"), base)
+            for path in out.glob("*.tar"):
+                path.rename(usb / path.name)
+            return True
+
+        with pytest.raises(UnsignedImagesError, match=r"team/bare:1\.0"):
+            gather_bundle(
+                [usb],
+                Destination.parse(inside.host),
+                client=client,
+                gathering=Gathering(tmp_path / "state", change),
+                options=ImportOptions(keep_going=True, require_signature=REQUIRED),
+            )
+        assert inside.repository("team/bare").resolve("1.0") is None

@@ -13,15 +13,14 @@ import click
 from airgap.cli.options import FILE, Command
 from airgap.errors import SettingsError
 from airgap.oci.reference import Reference
-from airgap.record.lock import Lock
 from airgap.run import Run
-from airgap.transfer.against import Check, read_known, read_need
-from airgap.transfer.bundle_source import Holdings
 from airgap.transfer.export import ExportOptions, open_sources
-from airgap.transfer.locked import warn_of_moved
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what an option needs is loaded where it is given
+    from airgap.record.lock import Lock
     from airgap.registry.client import Client
+    from airgap.transfer.against import Check
+    from airgap.transfer.bundle_source import Holdings
 
 
 class AgainstFlags(TypedDict):
@@ -94,7 +93,7 @@ def receiver_options(
     *,
     client: Client | Holdings,
     locks: Sequence[Lock],
-    check: Check,
+    check: Check | None,
     run: Run,
 ) -> tuple[tuple[Reference, ...], ExportOptions]:
     """Find out what the receiver has or lacks, and whether tags of lock files have moved.
@@ -105,7 +104,7 @@ def receiver_options(
         options: What of it is wanted.
         client: Where images are looked up.
         locks: The lock files that were given.
-        check: Refuses what is not signed as it must be.
+        check: Refuses what is not signed as it must be; None checks nothing.
         run: Progress and cancellation.
 
     Returns:
@@ -116,11 +115,17 @@ def receiver_options(
     """
     sources = partial(open_sources, client, registries=1, jobs=options.jobs, run=run)
     if locks:
+        from airgap.transfer.locked import warn_of_moved
+
         warn_of_moved(locks, sources=sources(), run=run)
     if flags["exactly"] is not None:
+        from airgap.transfer.against import read_need
+
         need = read_need(flags["exactly"], check=check)
         return need.references, replace(options, known=need.known)
     if flags["against"]:
+        from airgap.transfer.against import read_known
+
         known = read_known(flags["against"], check=check, sources=sources, run=run)
         return references, replace(options, known=known)
     return references, options

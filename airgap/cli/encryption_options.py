@@ -5,17 +5,17 @@ from __future__ import annotations
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from airgap.bundle.envelope_file import encrypted_files
 from airgap.cli.options import FILE, Command
-from airgap.content.age import Identities, Recipients, read_passphrase
 from airgap.errors import SettingsError
 from airgap.run import Run
-from airgap.transfer.decrypted import EncryptedBundle
-from airgap.transfer.encrypted import Encryption
+
+if TYPE_CHECKING:  # loaded where something is encrypted
+    from airgap.transfer.decrypted import EncryptedBundle
+    from airgap.transfer.encrypted import Encryption
 
 _PASSPHRASE = click.option(
     "--passphrase-file",
@@ -65,6 +65,11 @@ def encryption(
     Raises:
         SettingsError: The options contradict each other, or what they name cannot be used.
     """
+    if not (encrypt_to or passphrase or passphrase_file):
+        return None
+    from airgap.content.age import Recipients, read_passphrase
+    from airgap.transfer.encrypted import Encryption
+
     if encrypt_to:
         if passphrase or passphrase_file:
             raise SettingsError(
@@ -74,7 +79,7 @@ def encryption(
         return Encryption(Recipients.parse(encrypt_to))
     if passphrase_file is not None:
         return Encryption(passphrase=read_passphrase(passphrase_file))
-    return Encryption(passphrase=_ask("Passphrase", is_new=True)) if passphrase else None
+    return Encryption(passphrase=_ask("Passphrase", is_new=True))
 
 
 def encrypted_bundle(
@@ -93,8 +98,14 @@ def encrypted_bundle(
         UnauthorizedError: The passphrase does not open one.
         ContentNotFoundError: A file is not there.
     """
-    if not isinstance(bundle, tuple) or not encrypted_files(bundle):
+    if not isinstance(bundle, tuple):
         return nullcontext()
+    from airgap.bundle.envelope_file import encrypted_files
+
+    if not encrypted_files(bundle):
+        return nullcontext()
+    from airgap.content.age import Identities, read_passphrase
+    from airgap.transfer.decrypted import EncryptedBundle
 
     def passphrase(path: Path) -> str:
         return read_passphrase(word) if word else _ask(f"Passphrase of {path}", is_new=False)

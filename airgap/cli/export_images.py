@@ -56,18 +56,17 @@ from airgap.cli.values import as_size
 from airgap.errors import SettingsError
 from airgap.oci.platform import Platform
 from airgap.oci.reference import Reference
+from airgap.registry.client import Client
 from airgap.run import Run
-from airgap.transfer.bundle_source import Holdings
 from airgap.transfer.export import ExportOptions, plan_export
 from airgap.transfer.export import export_images as run_export
 from airgap.transfer.protect import DEFAULT_MEMORY, ProtectOptions
-from airgap.transfer.record_trust import check_record
-from airgap.transfer.scratch import spread_from_scratch
-from airgap.transfer.spread import Spreading, spread_images
-from airgap.transfer.trusting import check_bundle_trust
 
-if TYPE_CHECKING:
-    from airgap.registry.client import Client
+if TYPE_CHECKING:  # the most usual export starts without what its options do not ask for
+    from airgap.transfer.against import Check
+    from airgap.transfer.bundle_source import Holdings
+    from airgap.transfer.spread import Spreading
+    from airgap.transfer.spread_outcome import SpreadResult
 
 COMMAND = "export images"
 
@@ -234,7 +233,7 @@ def export_images(invocation: Invocation, **flags: Unpack[ExportFlags]) -> None:
             options,
             client=client,
             locks=wanted.locks,
-            check=partial(check_record, trust=trust_of(session, identities_of(flags)), run=run),
+            check=_record_check(session, flags, run),
             run=run,
         )
         if is_dry:
@@ -243,15 +242,9 @@ def export_images(invocation: Invocation, **flags: Unpack[ExportFlags]) -> None:
             session.show_result(plan, lambda: plan_lines(plan))
             failed = plan.failed
         elif flags["spread"]:
-            scratch = flags["scratch"]
-            spread = partial(spread_from_scratch, scratch=scratch) if scratch else spread_images
-            done = spread(
-                references,
-                flags["output"],
-                client=client,
-                spreading=_spreading(session, flags, run),
-                options=options,
-                run=run,
+            spreading = _spreading(session, flags, run)
+            done = _spread(
+                references, flags, client=client, spreading=spreading, options=options, run=run
             )
             entry.spread(done)
             session.show_result(done, lambda: spread_lines(done))
@@ -282,7 +275,7 @@ def _references(
 ) -> tuple[Reference, ...]:
     """What is asked for: of a bundle or layout all, where nothing is named."""
     references = wanted.references
-    if isinstance(client, Holdings) and (flags["only"] or not references):
+    if not isinstance(client, Client) and (flags["only"] or not references):
         chosen = client.references(flags["only"])
         references = tuple(dict.fromkeys((*references, *chosen)))
     return references
@@ -295,12 +288,25 @@ def _source(session: Session, flags: ExportFlags, run: Run) -> Iterator[Client |
         with session.client(run) as client:
             yield client
         return
+    from airgap.transfer.bundle_source import Holdings
+    from airgap.transfer.trusting import check_bundle_trust
+
     with Holdings(flags["sources"]) as holdings:
         trust = trust_of(session, identities_of(flags))
         detached = signatures_of(flags["signature"], trust, flags["sources"], run=run)
         for catalog in holdings.catalogs:
             check_bundle_trust(catalog, trust, detached, run=run)
         yield holdings
+
+
+def _record_check(session: Session, flags: ExportFlags, run: Run) -> Check | None:
+    """What refuses a record that is not signed by whom is trusted; None where nobody must be."""
+    trust = trust_of(session, identities_of(flags))
+    if trust is None:
+        return None
+    from airgap.transfer.record_trust import check_record
+
+    return partial(check_record, trust=trust, run=run)
 
 
 def _options(flags: ExportFlags, jobs: int, wanted: Wanted) -> ExportOptions:
@@ -344,7 +350,28 @@ def _check_media_options(flags: ExportFlags, *, is_pipe: bool) -> None:
         )
 
 
+def _spread(
+    references: tuple[Reference, ...],
+    flags: ExportFlags,
+    *,
+    client: Client | Holdings,
+    spreading: Spreading,
+    options: ExportOptions,
+    run: Run,
+) -> SpreadResult:
+    from airgap.transfer.scratch import spread_from_scratch
+    from airgap.transfer.spread import spread_images
+
+    scratch = flags["scratch"]
+    spread = partial(spread_from_scratch, scratch=scratch) if scratch else spread_images
+    return spread(
+        references, flags["output"], client=client, spreading=spreading, options=options, run=run
+    )
+
+
 def _spreading(session: Session, flags: ExportFlags, run: Run) -> Spreading:
+    from airgap.transfer.spread import Spreading
+
     prompt = MediaPrompt(
         flags["next_command"],
         action="write",

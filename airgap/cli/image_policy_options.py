@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from airgap.cli.options import FILE, Command
-from airgap.transfer.image_policy import RequiredKey
-from airgap.trust.key_files import read_public
+
+if TYPE_CHECKING:
+    from airgap.transfer.image_policy import RequiredKey
 
 
 def image_policy_options(command: Command) -> Command:
@@ -30,4 +32,9 @@ def required_keys(paths: Sequence[Path]) -> tuple[RequiredKey, ...]:
     Raises:
         SettingsError: A file cannot be read, holds no public key, or one that airgap does not take.
     """
+    if not paths:
+        return ()
+    from airgap.transfer.image_policy import RequiredKey  # only where signatures are demanded
+    from airgap.trust.key_files import read_public
+
     return tuple(RequiredKey(path.name, read_public(path)) for path in paths)

@@ -6,13 +6,16 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from airgap.errors import InvalidReferenceError, SettingsError
 from airgap.oci.platform import Platform
 from airgap.oci.reference import Reference, without_credentials
-from airgap.record.lock import MAX_SIZE as MAX_LOCK
-from airgap.record.lock import Lock, is_lock
+from airgap.record.lock_format import MAX_SIZE as MAX_LOCK
+from airgap.record.lock_format import is_lock
+
+if TYPE_CHECKING:  # a list of names needs none
+    from airgap.record.lock import Lock
 
 MAX_FILE = 64 * 1024 * 1024
 MAX_LINE = 1024
@@ -118,6 +121,8 @@ def _read_list(file: BinaryIO, name: str, locks: list[Lock]) -> Iterator[Referen
         if not words:
             continue
         if head is not None and is_lock(raw):
+            from airgap.record.lock import Lock  # only where there is one
+
             lock = Lock.parse(bytes(head) + file.read(MAX_LOCK + 1), name=name)
             locks.append(lock)
             yield from (image.pinned for image in lock.images)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from airgap.cli.omissions import left_lines, omission_lines
 from airgap.cli.visible import count_text, cut, size_text, speed_text
 from airgap.errors import PartialError
-from airgap.transfer.destination import Destination
-from airgap.transfer.outcome import (
-    ExportPlan,
-    ExportResult,
-    Failure,
-    ImportedImage,
-    ImportResult,
-    PlannedImage,
-)
-from airgap.transfer.spread_outcome import SpreadResult
+
+if TYPE_CHECKING:  # each command has loaded what its own result is
+    from airgap.transfer.destination import Destination
+    from airgap.transfer.outcome import (
+        ExportPlan,
+        ExportResult,
+        Failure,
+        ImportedImage,
+        ImportResult,
+        PlannedImage,
+    )
+    from airgap.transfer.spread_outcome import SpreadResult
 
 _OUTCOMES = {
     "pushed": "pushed",

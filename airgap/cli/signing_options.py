@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import click
 
@@ -14,16 +14,13 @@ from airgap.cli.keyless_options import KeylessFlags, keyless_options
 from airgap.cli.options import FILE, Command
 from airgap.cli.session import Session
 from airgap.cli.settings import Settings
-from airgap.content.age import read_passphrase
 from airgap.errors import AirgapError, SettingsError
 from airgap.run import Run
-from airgap.trust.key_files import find_detached, read_detached, read_limited, read_private
-from airgap.trust.keys import PrivateKey
-from airgap.trust.policy import Trust, TrustedIdentity
-from airgap.trust.revocations import RevocationList
-from airgap.trust.signatures import Signatures
-from airgap.trust.signed import MAX_SIZE
-from airgap.trust.trust_files import PolicySource, load_policy, with_revocations
+
+if TYPE_CHECKING:  # who signs and trusts nobody starts without all of this
+    from airgap.trust.keys import PrivateKey
+    from airgap.trust.policy import Trust, TrustedIdentity
+    from airgap.trust.signatures import Signatures
 
 REVOCATIONS = "revocations.json"
 """The file in the user's folder of states that keeps what is known of revoked keys."""
@@ -134,8 +131,11 @@ def read_key(path: Path, session: Session, *, passphrase_file: Path | None) -> P
         SettingsError: The file holds no key that airgap takes, or its passphrase is wrong.
         StorageError: The file of the passphrase cannot be read.
     """
+    from airgap.trust.key_files import read_private
 
     def passphrase(key: Path) -> str:
+        from airgap.content.age import read_passphrase
+
         given = session.settings.environment.key_passphrase
         if passphrase_file is not None:
             return read_passphrase(passphrase_file)
@@ -172,6 +172,10 @@ def read_revocations(path: Path | None) -> bytes:
     """
     if path is None:
         return b""
+    from airgap.trust.key_files import read_limited
+    from airgap.trust.revocations import RevocationList
+    from airgap.trust.signed import MAX_SIZE
+
     return RevocationList.parse(read_limited(path, MAX_SIZE).strip()).to_bytes()
 
 
@@ -192,10 +196,13 @@ def trust_of(
         SettingsError: A file of trust cannot be read or is wrong.
         SignatureError: A list of revoked keys is damaged.
     """
-    sources = _policies(session.settings, identities)
-    if not sources:
+    policies = _policies(session.settings, identities)
+    if not policies:
         return None
-    loaded = [load_policy(source) for source in sources]
+    from airgap.trust.policy import Trust
+    from airgap.trust.trust_files import PolicySource, load_policy, with_revocations
+
+    loaded = [load_policy(PolicySource(*policy)) for policy in policies]
     trust = Trust(
         tuple(one.policy for one in loaded),
         now=datetime.now(UTC),
@@ -219,6 +226,8 @@ def signatures_of(
         SettingsError: One is named and nobody is trusted, or it cannot be read.
         SignatureError: One that is named is no signature.
     """
+    from airgap.trust.signatures import Signatures
+
     if trust is None:
         if named:
             raise SettingsError(
@@ -226,6 +235,8 @@ def signatures_of(
                 hint="--trust KEY names the public key that must have signed",
             )
         return Signatures()
+    from airgap.trust.key_files import find_detached, read_detached
+
     found = read_detached(named)
     for path in find_detached(bundle):
         try:
@@ -235,13 +246,16 @@ def signatures_of(
     return found
 
 
-def _policies(settings: Settings, identities: Sequence[TrustedIdentity]) -> list[PolicySource]:
+_Policy = tuple[str, tuple[Path, ...], int | None, Sequence["TrustedIdentity"]]
+
+
+def _policies(settings: Settings, identities: Sequence[TrustedIdentity]) -> list[_Policy]:
     """The system's policy and the user's. Asking for more signatures makes one, too."""
     system = settings.system_trust
-    found = []
+    found: list[_Policy] = []
     if system.paths or system.require:
-        found.append(PolicySource("the system's settings", system.paths, system.require))
+        found.append(("the system's settings", system.paths, system.require, ()))
     paths = settings.trust or (system.paths if settings.require else ())
     if paths or settings.require or identities:
-        found.append(PolicySource("your settings", paths, settings.require, identities))
+        found.append(("your settings", paths, settings.require, identities))
     return found

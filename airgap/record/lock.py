@@ -18,10 +18,9 @@ from airgap.oci.digest import Digest
 from airgap.oci.mediatype import is_media_type
 from airgap.oci.platform import Platform
 from airgap.oci.reference import Reference
+from airgap.record.lock_format import KEYS, MAX_SIZE
 
 FORMAT_VERSION = 1
-MAX_SIZE = 16 * 1024 * 1024
-"""A lock with more bytes is not read: this is enough for some ten thousand images."""
 MAX_LINE = 1024
 """What a line needs at most; a key with many thousand dots would be read for ever."""
 MAX_PLATFORM = 200
@@ -33,7 +32,6 @@ _HINT = "`airgap lock -f images.txt -o images.lock` makes one"
 _NEWER = "read it with the version of airgap that made it, or a newer one"
 _HEAD = "# What each name stood for: `airgap export images -f` takes exactly these digests.\n"
 _END = "[end]"
-_KEYS = frozenset({"version", "platforms", "image", "end"})
 _IMAGE_KEYS = frozenset({"name", "digest", "media-type", "size", "platforms"})
 
 
@@ -131,16 +129,6 @@ class Lock:
         return "\n".join(parts).encode()
 
 
-def is_lock(raw: bytes) -> bool:
-    """Whether a file looks like a lock, and not like a list of references."""
-    for line in raw[: 64 * 1024].decode("utf-8-sig", errors="replace").splitlines():
-        text = line.strip()
-        if text and not text.startswith("#"):
-            key, equals, _ = text.partition("=")
-            return text == "[[image]]" or (bool(equals) and key.strip() in _KEYS)
-    return False
-
-
 def _block(image: LockedImage) -> str:
     lines = [
         "[[image]]",
@@ -182,7 +170,7 @@ def _read(raw: bytes, name: str) -> dict[str, Any]:
     version = value.get("version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise BundleFormatError(f"{name} has no format version", hint=_HINT, origin="local")
-    unknown = sorted(value.keys() - _KEYS)
+    unknown = sorted(value.keys() - KEYS)
     if version > FORMAT_VERSION or unknown:
         what = (
             f"of format version {version}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from airgap.bundle.bases import Base, BaseKind
 from airgap.bundle.catalog import CatalogReferrer
@@ -14,8 +14,6 @@ from airgap.errors import SettingsError
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference
 from airgap.record.inventory import Inventory
-from airgap.record.lock import Lock
-from airgap.record.receipt import Receipt
 from airgap.run import Run
 from airgap.transfer.known import Claim, Known, Witness
 from airgap.transfer.plan import select_export
@@ -23,6 +21,9 @@ from airgap.transfer.records import Contents, OpenedRecord, open_record
 from airgap.transfer.resolution import Selection
 from airgap.transfer.resolve import Resolver
 from airgap.transfer.sources import Sources
+
+if TYPE_CHECKING:  # loaded where such a file is opened
+    from airgap.record.lock import Lock
 
 Check = Callable[[OpenedRecord], None]
 """Refuses a record that is not signed as it must be."""
@@ -60,15 +61,8 @@ def read_known(
     Raises:
         AirgapError: One cannot be read, is damaged, or is none of these.
     """
-    witnesses = []
-    for path in dict.fromkeys(paths):
-        record = _open(path, check)
-        content = record.content
-        if isinstance(content, Lock):
-            witnesses.append(_lock_witness(record.id, content, sources(), run))
-        else:
-            witnesses.append(_witness(record.id, content, path))
-    return Known(witnesses)
+    records = [_open(path, check) for path in dict.fromkeys(paths)]
+    return Known(_witness(record, sources, run) for record in records)
 
 
 def read_need(path: Path, *, check: Check | None = None) -> Need:
@@ -107,11 +101,20 @@ def _open(path: Path, check: Check | None) -> OpenedRecord:
     return record
 
 
-def _witness(own_id: Digest, content: Inventory | Receipt | Contents, path: Path) -> Witness:
+def _witness(record: OpenedRecord, sources: _Asks, run: Run) -> Witness:
+    own_id, content = record.id, record.content
+    if isinstance(content, Inventory):
+        return _inventory_witness(record.path, own_id, content)
     if isinstance(content, Contents):
         return Witness(Base("bundle", own_id), _claims(content).get)
+    from airgap.record.receipt import Receipt  # loaded by now, where it is one
+
     if isinstance(content, Receipt):
         return Witness(Base("receipt", own_id, content.registry), content.find)
+    return _lock_witness(own_id, content, sources(), run)
+
+
+def _inventory_witness(path: Path, own_id: Digest, content: Inventory) -> Witness:
     if content.kind == "need":
         raise SettingsError(
             f"{path} says what is missing, and not what is there", hint=f"use --exactly {path}"

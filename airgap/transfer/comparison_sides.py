@@ -13,7 +13,8 @@ from airgap.errors import ContentNotFoundError
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference
 from airgap.record.inventory import Inventory
-from airgap.record.lock import Lock, is_lock
+from airgap.record.lock import Lock
+from airgap.record.lock_format import is_lock
 from airgap.record.receipt import Receipt
 from airgap.registry.client import Client
 from airgap.run import Run

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airgap.content.atomic import PRIVATE, make_folder
 from airgap.content.posix import (
@@ -37,10 +37,11 @@ from airgap.record.log import (
     LogPosition,
 )
 from airgap.run import Run
-from airgap.transfer.rollback import EVENT, ImportHistory
+
+if TYPE_CHECKING:  # who only appends needs no history
+    from airgap.transfer.rollback import ImportHistory
 
 _BLOCK = 64 * 1024
-_IMPORT = f'"event":"{EVENT}"'.encode()
 _CHECKED = 1000
 """How many lines are read between two looks at whether the run was cancelled."""
 Clock = Callable[[], datetime]
@@ -202,6 +203,9 @@ class CustodyLog:
             IntegrityError: A line is no entry, or the chain is not right.
             BundleFormatError: A newer version of airgap wrote it.
         """
+        from airgap.transfer.rollback import EVENT, ImportHistory
+
+        imported = f'"event":"{EVENT}"'.encode()
         history, chain = ImportHistory(names), ChainCheck()
         for line in self.lines():
             if not line.endswith(b"\n"):
@@ -209,7 +213,7 @@ class CustodyLog:
             if is_strict:
                 entry = chain.take(line)
             else:
-                entry = LogEntry.parse(line) if _IMPORT in line else None
+                entry = LogEntry.parse(line) if imported in line else None
             if chain.flaws:
                 raise self._no_log(chain.flaws[0].message)
             if entry is not None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from airgap.bundle.finished import finished_files
 from airgap.bundle.pipe import PipeWriter
@@ -21,14 +21,10 @@ from airgap.oci.reference import Reference
 from airgap.registry.client import Client
 from airgap.run import Run
 from airgap.run.events import PhaseFinished, PhaseStarted
-from airgap.transfer.bundle_source import BundleSources, Holdings
-from airgap.transfer.encrypted import EncryptedTarget, Encryption
 from airgap.transfer.export_options import ExportOptions
 from airgap.transfer.export_report import describe_plan, with_selection
 from airgap.transfer.export_selection import select, warn_of
 from airgap.transfer.fetch import PHASE, Fetcher
-from airgap.transfer.image_evidence import check_selection
-from airgap.transfer.locked import write_wanted_lock
 from airgap.transfer.outcome import ExportPlan, ExportResult, Protection
 from airgap.transfer.plan import ExportSelection
 from airgap.transfer.protect import is_protected, protect_bundle
@@ -36,6 +32,10 @@ from airgap.transfer.resolution import Resolution
 from airgap.transfer.resolve import Resolver
 from airgap.transfer.sources import RegistrySources, Sources
 from airgap.transfer.volume_plan import plan_files
+
+if TYPE_CHECKING:  # the most usual export needs none of these, and is to start quickly
+    from airgap.transfer.bundle_source import Holdings
+    from airgap.transfer.encrypted import Encryption
 
 __all__ = ["ExportOptions", "export_images", "plan_export"]
 
@@ -104,9 +104,11 @@ def export_images(
 
 def open_sources(client: Client | Holdings, *, registries: int, jobs: int, run: Run) -> Sources:
     """What blobs come from: registries, or bundles and layouts that stand in for them."""
-    if isinstance(client, Holdings):
-        return BundleSources(client, jobs=jobs, run=run)
-    return RegistrySources(client, registries=registries, jobs=jobs, run=run)
+    if isinstance(client, Client):
+        return RegistrySources(client, registries=registries, jobs=jobs, run=run)
+    from airgap.transfer.bundle_source import BundleSources  # loaded by who opened them
+
+    return BundleSources(client, jobs=jobs, run=run)
 
 
 class _Export:
@@ -127,7 +129,7 @@ class _Export:
         self._started = time.monotonic()
         registries = len({reference.registry for reference in references})
         self._sources = open_sources(client, registries=registries, jobs=options.jobs, run=run)
-        if isinstance(client, Holdings):
+        if not isinstance(client, Client):
             # What a bundle holds travels on, and what it left out it says itself.
             self._options = replace(options, non_distributable=True, originals=client.catalogs)
         self._resolution: Resolution | None = None
@@ -190,6 +192,8 @@ class _Export:
 
     def to_encrypted(self, path: Path, encryption: Encryption) -> ExportResult:
         """Write files that only some can read. The plan is fixed, as with a pipe."""
+        from airgap.transfer.encrypted import EncryptedTarget  # loaded by who wants it
+
         options = self._options
         target = EncryptedTarget(path, encryption, overwrite=options.overwrite, run=self._run)
         selection = self.select()
@@ -241,9 +245,15 @@ class _Export:
         lost = fetcher.lost if fetcher else {}
         selection = select(self._resolution, options, lost=lost)
         if fetcher is None:
-            check_selection(selection, options, self._sources, run=self._run)
+            self._check_images(selection)
             warn_of(selection, options, run=self._run)
         return selection
+
+    def _check_images(self, selection: ExportSelection) -> None:
+        if self._options.require_signature:
+            from airgap.transfer.image_evidence import check_selection  # only where it is demanded
+
+            check_selection(selection, self._options, self._sources, run=self._run)
 
     def lay_out(self, selection: ExportSelection) -> VolumePlan:
         """Lay the bundle out, in one file or in volumes.
@@ -298,7 +308,10 @@ class _Export:
         files: tuple[Path, ...],
     ) -> ExportResult:
         final = with_selection(plan, selection, volumes)
-        write_wanted_lock(self._options, volumes)
+        if self._options.lock is not None:
+            from airgap.transfer.locked import write_wanted_lock  # only where it is wanted
+
+            write_wanted_lock(self._options, volumes)
         return ExportResult(
             final,
             str(files[0]) if files else "-",

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from airgap.bundle.catalog import Catalog
 from airgap.oci.digest import Digest
 from airgap.oci.platform import Platform
-from airgap.transfer.encrypted import Encryption
-from airgap.transfer.image_policy import RequiredKey
-from airgap.transfer.known import Known
 from airgap.transfer.protect import ProtectOptions
 from airgap.transfer.resolution import Selection
-from airgap.trust.keys import PrivateKey
+
+if TYPE_CHECKING:  # who wants one of these has loaded it
+    from airgap.bundle.catalog import Catalog
+    from airgap.transfer.encrypted import Encryption
+    from airgap.transfer.image_policy import RequiredKey
+    from airgap.transfer.known import Known
+    from airgap.trust.keys import PrivateKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

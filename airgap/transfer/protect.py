@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airgap.bundle.checksums import write_checksums
-from airgap.bundle.par2 import create_parity, find_parity
-from airgap.bundle.par2_packets import HEAD
 from airgap.bundle.parity import ParityPlan, ParityRequest, plan_parity, protection_text
 from airgap.bundle.volume_names import beside
 from airgap.content.filesystem import file_system
@@ -74,6 +72,8 @@ def protect_bundle(
     written: list[Path] = []
     plan = options.plan([file.stat().st_size for file in files], target.parent)
     if plan is not None:
+        from airgap.bundle.par2 import create_parity  # only where parity is wanted
+
         written += create_parity(
             files, beside(target, ""), plan, memory=options.parity_memory, jobs=jobs, run=run
         )
@@ -95,6 +95,8 @@ def is_protected(files: Sequence[Path], target: Path, options: ProtectOptions) -
         return False
     if options.parity is None:
         return True
+    from airgap.bundle.par2 import find_parity  # only where parity is wanted
+
     # Not by name alone: parity of a bundle that was replaced has the names, too. Which bundle it is
     # stands in the first bytes of each volume.
     wanted = {(file.name, file.stat().st_size, _beginning(file)) for file in files}
@@ -114,5 +116,7 @@ def _has_checksums(files: Sequence[Path], path: Path) -> bool:
 
 def _beginning(file: Path) -> bytes:
     """What a parity set says of the first bytes of a file."""
+    from airgap.bundle.par2_packets import HEAD  # only where parity is wanted
+
     with storage_errors(file), file.open("rb") as stream:
         return Md5.of(stream.read(HEAD))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from airgap.bundle.catalog import MEDIA_TYPE as CATALOG
 from airgap.bundle.catalog import Catalog
@@ -16,12 +17,13 @@ from airgap.errors import AirgapError, BundleFormatError
 from airgap.oci.digest import Digest
 from airgap.oci.layout import LAYOUT_FILE
 from airgap.oci.manifest import Document
-from airgap.record import inventory_format, lock, receipt_format
+from airgap.record import inventory_format, lock_format
 from airgap.record.inventory import Inventory
-from airgap.record.lock import Lock
-from airgap.record.receipt import Receipt
-from airgap.transfer.bundle_source import open_holding
 from airgap.trust import signed
+
+if TYPE_CHECKING:  # each kind of record loads what it needs where it is found
+    from airgap.record.lock import Lock
+    from airgap.record.receipt import Receipt
 
 _BEGINNING = 64 * 1024
 _TAR = LAYOUT_FILE.encode() + b"\0"
@@ -89,13 +91,17 @@ def open_record(path: Path) -> OpenedRecord:
             return _open_contents(path)
         if beginning.startswith(b"{"):
             return _open_json(path, beginning + file.read(_limit(beginning)))
-        if lock.is_lock(beginning):
-            raw = beginning + file.read(lock.MAX_SIZE + 1 - len(beginning))
+        if lock_format.is_lock(beginning):
+            from airgap.record.lock import Lock  # only here
+
+            raw = beginning + file.read(lock_format.MAX_SIZE + 1 - len(beginning))
             return OpenedRecord(path, Lock.parse(raw, name=str(path)), raw)
     raise _unknown(path)
 
 
 def _open_contents(path: Path) -> OpenedRecord:
+    from airgap.transfer.bundle_source import open_holding  # only for bundles and layouts
+
     holding = open_holding([path], must_be_whole=False)
     try:
         contents = Contents(holding.name, holding.catalog, holding.documents)
@@ -123,6 +129,8 @@ def _parse(path: Path, payload: bytes) -> Inventory | Receipt | Contents:
     kinds = set(_KIND.findall(line if end else payload))
     if inventory_format.MEDIA_TYPE.encode() in kinds:
         return Inventory.parse(payload)
+    from airgap.record import receipt_format  # an inventory, which may be large, needs it not
+
     if receipt_format.MEDIA_TYPE.encode() in kinds:
         return receipt_format.parse_receipt(payload)
     if CATALOG.encode() in kinds:
@@ -139,8 +147,12 @@ def _parse(path: Path, payload: bytes) -> Inventory | Receipt | Contents:
 def _limit(beginning: bytes) -> int:
     """How much is read at most of a record that begins like this."""
     # Only an inventory has a second line, and may have more bytes than any document of JSON.
-    is_inventory = b"\n" in beginning[: inventory_format.MAX_HEADER + 1]
-    most = inventory_format.MAX_SIZE if is_inventory else receipt_format.MAX_SIZE
+    if b"\n" in beginning[: inventory_format.MAX_HEADER + 1]:
+        most = inventory_format.MAX_SIZE
+    else:
+        from airgap.record import receipt_format  # as above
+
+        most = receipt_format.MAX_SIZE
     return most + 2 * signed.MAX_SIZE - len(beginning)
 
 

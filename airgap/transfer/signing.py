@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from airgap.bundle.catalog import Catalog
-from airgap.trust.keys import PrivateKey
-from airgap.trust.signatures import Signatures
+
+if TYPE_CHECKING:  # who signs has loaded it
+    from airgap.trust.keys import PrivateKey
 
 
 def sign_catalog(
@@ -33,6 +35,8 @@ def sign_catalog(
     kept = dict.fromkeys(o.signatures for o in originals if o.raw == catalog.raw and o.signatures)
     if not keys and not revocations and len(kept) <= 1:
         return replace(catalog, signatures=next(iter(kept), b""))
+    from airgap.trust.signatures import Signatures  # only where something is signed
+
     signatures = Signatures.sign(catalog.raw, keys, revocations=revocations)
     own = {signature.key for signature in signatures.by_key}
     for document in kept:

@@ -9,7 +9,8 @@ from airgap.errors import BundleFormatError
 from airgap.oci.digest import Digest
 from airgap.oci.platform import Platform
 from airgap.oci.reference import Reference
-from airgap.record.lock import MAX_NUMBER, Lock, LockedImage, LockedPlatform, is_lock
+from airgap.record.lock import MAX_NUMBER, Lock, LockedImage, LockedPlatform
+from airgap.record.lock_format import is_lock
 
 digests = st.builds(
     Digest.of, st.binary(max_size=4), algorithm=st.sampled_from(["sha256", "sha512"])

@@ -11,7 +11,8 @@ from airgap.oci import mediatype
 from airgap.oci.digest import Digest
 from airgap.oci.platform import Platform
 from airgap.oci.reference import Reference
-from airgap.record.lock import MAX_SIZE, Lock, LockedImage, LockedPlatform, is_lock
+from airgap.record.lock import Lock, LockedImage, LockedPlatform
+from airgap.record.lock_format import MAX_SIZE, is_lock
 
 ONE, TWO = Digest.of(b"one"), Digest.of(b"two")
 IMAGE = LockedImage(

@@ -28,6 +28,7 @@ from airgap.content.atomic import write_chunks
 from airgap.errors import AirgapError, ConflictError, IntegrityError, SettingsError
 from airgap.oci.digest import Digest
 from airgap.record.log import Anchor, ChainCheck, Flaw, LogEntry
+from airgap.record.origin import time_text
 from airgap.run import Run
 from airgap.transfer.custody import CustodyLog
 from airgap.wording import visible
@@ -257,7 +258,7 @@ def _shown(lines: Sequence[bytes], run: Run) -> Iterator[ShownEntry]:
         except AirgapError:
             damaged += 1
             continue
-        time = entry.time.strftime("%Y-%m-%dT%H:%M:%SZ")
+        time = time_text(entry.time)
         yield ShownEntry(
             entry.seq, entry.previous, time, entry.event, entry.version, entry.by, entry.details
         )

@@ -10,7 +10,7 @@ from typing import Unpack
 
 import click
 
-from airgap.cli.author import author_name
+from airgap.cli.author import author_of
 from airgap.cli.custody import CustodyEntry, custody, file_names
 from airgap.cli.encryption_options import decrypt_options
 from airgap.cli.inventory_source import (
@@ -41,7 +41,6 @@ from airgap.cli.signing_options import SignFlags, sign_options, signers
 from airgap.cli.visible import count_text
 from airgap.errors import ExitCode, PartialError, SettingsError
 from airgap.oci.digest import Digest
-from airgap.record.inventory_format import MAX_BY
 from airgap.transfer.inventory_file import check_target, inventory_bytes, write_inventory_file
 from airgap.transfer.inventory_registry import InventoryOrigin
 from airgap.transfer.outcome import Failure
@@ -93,7 +92,7 @@ def export_inventory(invocation: Invocation, **flags: Unpack[ExportInventoryFlag
         raise SettingsError("it is not said where the inventory goes", hint="name a file: -o FILE")
     if output is not None and not is_pipe:
         check_target(output)
-    origin = InventoryOrigin(datetime.now(UTC), _author(flags["by"]), __version__)
+    origin = InventoryOrigin(datetime.now(UTC), author_of(flags["by"]), __version__)
     keys = signers(flags, session)
     if is_pipe and sys.stdout.isatty():
         raise SettingsError("an inventory is not written to a terminal", hint="-o FILE")
@@ -119,14 +118,6 @@ def export_inventory(invocation: Invocation, **flags: Unpack[ExportInventoryFlag
         show_inventory(session, flags, result, is_whole=output is not None)
         if report.failed:
             raise _partial(report.failed)
-
-
-def _author(by: str | None) -> str:
-    if by is None:
-        return author_name()
-    if len(by) > MAX_BY or not by.isprintable():
-        raise SettingsError(f"--by takes up to {MAX_BY} characters that can be shown")
-    return by
 
 
 def _log(

@@ -14,8 +14,8 @@ from airgap.cli.session import Session
 from airgap.cli.visible import count_text, cut, size_text
 from airgap.oci.digest import Digest
 from airgap.record.inventory import Inventory
-from airgap.record.inventory_format import time_text
 from airgap.record.inventory_summary import InventorySummary
+from airgap.record.origin import time_text
 from airgap.transfer.outcome import Failure
 
 _KINDS = {

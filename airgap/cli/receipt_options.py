@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from airgap.cli.author import author_name
+from airgap.cli.author import author_of
 from airgap.cli.signing_options import SignFlags, sign_options, signers
 from airgap.errors import AirgapError, ConflictError, SettingsError
-from airgap.record.receipt_format import MAX_BY, printable
 from airgap.run.events import Notice
 from airgap.transfer.ledger import Ledger
 from airgap.transfer.outcome import ImportResult, WrittenReceipt
@@ -136,10 +135,7 @@ def kept_receipt(
     if path is not None and is_dry:
         raise SettingsError("a dry run has no receipt", hint="leave out --receipt or --dry-run")
     before = None if path is None else receipt_before(path)
-    by = flags["by"] if flags["by"] is not None else author_name()
-    if printable(by, MAX_BY) != by:
-        raise SettingsError(f"--by takes up to {MAX_BY} characters that can be shown")
-    ledger = Ledger(lambda: datetime.now(UTC), by=by, before=before)
+    ledger = Ledger(lambda: datetime.now(UTC), by=author_of(flags["by"]), before=before)
     kept = KeptReceipt(path, None if is_dry else ledger, signers(flags, session), entry, run)
     try:
         yield kept

@@ -36,8 +36,8 @@ from airgap.errors import (
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Document
 from airgap.oci.reference import is_registry
+from airgap.record.origin import time_text
 from airgap.record.receipt import Receipt, ReceiptFailure
-from airgap.record.receipt_format import time_text
 from airgap.run import Run
 from airgap.transfer.receipt_check import ReceiptFinding, compare_with_bundle, exit_code
 from airgap.transfer.receipt_registry import compare_with_registry

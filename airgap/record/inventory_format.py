@@ -20,7 +20,7 @@ import sys
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from math import isqrt
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -29,6 +29,7 @@ from airgap.oci.digest import Digest
 from airgap.oci.document import canonical_bytes, parse_object
 from airgap.oci.reference import is_registry
 from airgap.record.format_version import check_version
+from airgap.record.origin import MAX_BY, parse_time, time_text
 
 FORMAT_VERSION = 1
 MEDIA_TYPE = "application/vnd.airgap.inventory.v1"
@@ -37,8 +38,6 @@ MAX_SIZE = 1 << 30
 MAX_HEADER = 16 * 1024
 MAX_NAMES = 4_000_000
 """How many names it may have: each becomes an object, of many times the bytes that it has here."""
-MAX_BY = 256
-"""How many characters may say who made an inventory."""
 DIGEST_SIZE = 32
 _SIZE_SIZE = 8
 _NUMBER_SIZE = 4
@@ -253,26 +252,6 @@ def number_bytes(values: Sequence[int], code: Literal["Q", "I"]) -> bytes:
     if sys.byteorder == "big":
         row.byteswap()
     return row.tobytes()
-
-
-def time_text(when: datetime) -> str:
-    """A time as records write it: UTC, to the second."""
-    return when.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
-
-
-def parse_time(text: object) -> datetime:
-    """Read a time of a record.
-
-    Raises:
-        InvalidContentError: It is none, or not written as `time_text` does.
-    """
-    try:
-        when = datetime.fromisoformat(str(text)).astimezone(UTC)
-        if time_text(when) == text:
-            return when
-    except (ValueError, OverflowError):
-        pass
-    raise InvalidContentError(f"{str(text)[:60]!r} is not a time like 2026-01-31T12:00:00Z")
 
 
 def check_word(text: object, what: str, *, limit: int = MAX_BY) -> str:

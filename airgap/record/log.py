@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal, Self
 
 from airgap.errors import AirgapError, BundleFormatError, IntegrityError, InvalidContentError
 from airgap.oci.digest import Digest
 from airgap.oci.document import canonical_bytes, parse_object
 from airgap.record.format_version import check_version
+from airgap.record.origin import parse_time, time_text
 from airgap.wording import count_text
 
 FORMAT_VERSION = 1
@@ -24,7 +25,6 @@ MAX_LINE = 64 * 1024 * 1024
 MAX_FLAWS = 100
 TORN = "torn"
 """The event of an entry that says which bytes of an unfinished one were moved aside."""
-_TIME = "%Y-%m-%dT%H:%M:%SZ"
 _MAX_TEXT = 1024
 
 FlawKind = Literal["damaged", "changed", "removed", "order", "cut", "other"]
@@ -78,7 +78,7 @@ class LogEntry:
             "formatVersion": FORMAT_VERSION,
             "seq": self.seq,
             "previous": None if self.previous is None else str(self.previous),
-            "time": self.time.astimezone(UTC).strftime(_TIME),
+            "time": time_text(self.time),
             "event": self.event,
             "version": self.version,
             "by": self.by,
@@ -106,7 +106,7 @@ class LogEntry:
             entry = cls(
                 _count(value, "seq"),
                 None if value.get("previous") is None else _sha256(value["previous"]),
-                _time(value.get("time")),
+                parse_time(value.get("time")),
                 _text(value, "event"),
                 _text(value, "version"),
                 _text(value, "by"),
@@ -260,18 +260,6 @@ def _sha256(value: object) -> Digest:
     if digest.algorithm != "sha256":
         raise InvalidContentError("previous must be a sha256")
     return digest
-
-
-def _time(value: object) -> datetime:
-    try:
-        if not isinstance(value, str):
-            raise InvalidContentError("time must be a text")
-        found = datetime.strptime(value, _TIME).replace(tzinfo=UTC)
-    except ValueError as error:
-        raise InvalidContentError("time must be as in 2026-01-31T23:59:59Z") from error
-    if found.strftime(_TIME) != value:
-        raise InvalidContentError("time must be as in 2026-01-31T23:59:59Z")
-    return found
 
 
 def _text(value: Mapping[str, Any], key: str) -> str:

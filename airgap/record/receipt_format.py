@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -16,6 +15,7 @@ from airgap.oci.document import canonical_bytes, parse_object
 from airgap.oci.reference import Reference, is_registry, is_repository, is_tag
 from airgap.record.format_version import check_version
 from airgap.record.log import LogPosition
+from airgap.record.origin import MAX_BY, parse_time, time_text
 from airgap.record.receipt import (
     BLOB_OUTCOMES,
     IMAGE_OUTCOMES,
@@ -31,10 +31,8 @@ from airgap.record.receipt import (
 FORMAT_VERSION = 1
 MEDIA_TYPE = "application/vnd.airgap.receipt.v1+json"
 MAX_SIZE = 256 * 1024 * 1024
-"""Enough for a million blobs; how many values it may have is limited as well."""
-MAX_BY = 256
+"""A receipt with more bytes is not read. Its values are limited, too: some 800,000 blobs."""
 MAX_TEXT = 1000
-_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _CODE = re.compile(r"[a-z][a-z0-9-]{0,63}")
 _KINDS = ("inventory", "receipt", "bundle", "lock", "need")
 _MAX_PLACE = 512
@@ -77,11 +75,6 @@ def parse_receipt(raw: bytes) -> Receipt:
     if canonical_bytes(value) != raw:
         raise BundleFormatError("the receipt is not in its canonical form")
     return receipt
-
-
-def is_receipt(raw: bytes) -> bool:
-    """Whether bytes look like a receipt: for whoever takes several kinds of records."""
-    return raw[:1] == b"{" and f'"mediaType":"{MEDIA_TYPE}"'.encode() in raw
 
 
 def printable(text: str, limit: int = MAX_TEXT) -> str:
@@ -134,11 +127,6 @@ def _to_json(receipt: Receipt) -> dict[str, Any]:
     }
 
 
-def time_text(time: datetime) -> str:
-    """A time as it stands in a receipt: in UTC, to the second."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _failure_json(failure: ReceiptFailure) -> dict[str, Any]:
     return {"name": failure.name, "code": failure.code, "message": failure.message}
 
@@ -158,8 +146,8 @@ def _from_json(value: Mapping[str, Any], raw: bytes) -> Receipt:
         bases=_each(value, "bases", _base),
         registry=_text(value, "registry"),
         prefix=_text(value, "prefix"),
-        started=_time(value, "started"),
-        finished=_time(value, "finished"),
+        started=parse_time(value.get("started")),
+        finished=parse_time(value.get("finished")),
         version=_text(value, "version", limit=64),
         by=_text(value, "by", limit=MAX_BY),
         outcome=_one_of(value, "outcome", OUTCOMES),
@@ -288,13 +276,3 @@ def _one_of(value: Mapping[str, Any], key: str, choices: tuple[Choice, ...]) -> 
     if found is None:
         raise InvalidContentError(f"{str(value.get(key))[:60]!r} is no {key} that airgap knows")
     return found
-
-
-def _time(value: Mapping[str, Any], key: str) -> datetime:
-    text = _text(value, key, limit=64)
-    try:
-        if not _TIME.fullmatch(text):
-            raise ValueError(text)
-        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    except ValueError as error:
-        raise InvalidContentError(f"{text!r} is not a time") from error

@@ -16,7 +16,6 @@ from airgap.record import receipt_format as module
 from airgap.record.receipt import ReceiptFailure
 from airgap.record.receipt_format import (
     failure_of,
-    is_receipt,
     parse_receipt,
     printable,
     write_receipt,
@@ -172,13 +171,6 @@ def test_printable_texts_stay_as_they_are() -> None:
     """Only what is not shown is replaced."""
     assert printable("naïve — 日本") == "naïve — 日本"
     assert printable("abc", 2) == "ab"
-
-
-def test_receipts_are_told_from_other_documents() -> None:
-    """A receipt is known by its media type; other JSON is not taken for one."""
-    assert is_receipt(RECEIPT.raw)
-    assert not is_receipt(b'{"mediaType":"application/vnd.airgap.catalog.v1+json"}')
-    assert not is_receipt(b"")
 
 
 def test_a_failed_receipt_says_what_stopped_it() -> None:

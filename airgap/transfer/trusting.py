@@ -11,7 +11,7 @@ from airgap.run import Run
 from airgap.run.events import Notice
 from airgap.trust.policy import Trust, Verdict
 from airgap.trust.signatures import Signatures
-from airgap.trust.trust_files import keep, recall
+from airgap.trust.trust_files import keep
 
 
 def check_bundle_trust(
@@ -84,7 +84,4 @@ def learn(trust: Trust, revocations: bytes) -> Trust:
         StorageError: It could not be kept.
     """
     learned = trust.learn(revocations)
-    if learned != trust:
-        learned = recall(learned)  # another run may have kept more meanwhile
-        keep(learned)
-    return learned
+    return keep(learned) if learned != trust else learned

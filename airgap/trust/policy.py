@@ -169,7 +169,7 @@ class Trust:
             notes |= dict.fromkeys(count.problems)
         if signatures.revocations and trust.revocations == self.revocations:
             new = RevocationList.parse(signatures.revocations)
-            if all(new != known for _, known in self.revocations.lists):
+            if all(new.signed != known.signed for _, known in self.revocations.lists):
                 notes["the list of revoked keys is old, or by nobody who may revoke"] = None
         return Verdict(tuple(signers), tuple(notes))
 

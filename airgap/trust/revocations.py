@@ -8,7 +8,7 @@ another revoker takes back what one has said.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from airgap.errors import InvalidContentError, SettingsError, SignatureError
@@ -156,17 +156,31 @@ class Revocations:
         return next(found, None)
 
     def learn(self, new: RevocationList, revokers: Iterable[PublicKey]) -> Revocations:
-        """These with a new list, where one of the revokers has signed it and none that is newer."""
+        """These with a new list, where one of the revokers has signed it and none that is newer.
+
+        Nobody else's signature is kept with it.
+        """
         known = dict(self.lists)
         for revoker in revokers:
             old = known.get(revoker.id)
             if (old is None or new.serial > old.serial) and new.is_signed_by(revoker):
-                known[revoker.id] = new
+                own = tuple(s for s in new.signatures if s.key == revoker.id)
+                known[revoker.id] = replace(new, signatures=own)
         return Revocations(tuple(sorted(known.items(), key=lambda item: item[0])))
 
-    def to_bytes(self) -> bytes:
-        """What the receiver keeps."""
-        documents = dict.fromkeys(known.to_bytes() for _, known in self.lists)
+    def others(self, kept: Iterable[RevocationList]) -> tuple[RevocationList, ...]:
+        """Of lists that were kept, those by revokers that are none of these."""
+        own = {revoker for revoker, _ in self.lists}
+        return tuple(known for known in kept if own.isdisjoint(s.key for s in known.signatures))
+
+    def to_bytes(self, others: Iterable[RevocationList] = ()) -> bytes:
+        """What the receiver keeps.
+
+        Args:
+            others: Lists by other revokers, which stay beside these.
+        """
+        lists = (*(known for _, known in self.lists), *others)
+        documents = dict.fromkeys(known.to_bytes() for known in lists)
         return canonical_bytes(
             {
                 "formatVersion": FORMAT_VERSION,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from airgap.content.atomic import PRIVATE, make_folder, write_file
+from airgap.content.posix import wait_for_lock
+from airgap.content.storage import storage_errors
 from airgap.errors import SettingsError
 from airgap.trust.key_files import read_limited, read_public
 from airgap.trust.keyless import KeylessIdentity
@@ -112,22 +116,58 @@ def recall(trust: Trust) -> Trust:
         SettingsError: The file cannot be read.
         SignatureError: It is damaged.
     """
-    if trust.kept_in is None or not trust.kept_in.exists():
+    return trust if trust.kept_in is None else _learn_all(trust, _kept(trust.kept_in))
+
+
+def keep(trust: Trust) -> Trust:
+    """Keep what is known of revoked keys for the next time; gives what is known with all of it.
+
+    Another run may have kept more meanwhile. What revokers have said whom nobody trusts at the
+    moment stays: it counts again as soon as they are trusted again.
+
+    Raises:
+        SettingsError: What was kept before cannot be read.
+        SignatureError: It is damaged.
+        StorageError: It cannot be written.
+    """
+    path = trust.kept_in
+    if path is None:
         return trust
-    for known in parse_known(read_limited(trust.kept_in, _MAX_KNOWN)):
+    make_folder(path.parent, mode=PRIVATE)
+    with _alone_in(path.parent):
+        kept = _kept(path)
+        trust = _learn_all(trust, kept)
+        write_file(path, trust.revocations.to_bytes(trust.revocations.others(kept)))
+    return trust
+
+
+def _kept(path: Path) -> tuple[RevocationList, ...]:
+    with storage_errors(path):
+        if not path.exists():
+            return ()
+    return parse_known(read_limited(path, _MAX_KNOWN))
+
+
+def _learn_all(trust: Trust, kept: Sequence[RevocationList]) -> Trust:
+    for known in kept:
         trust = trust.learn(known.to_bytes(), was_kept=True)
     return trust
 
 
-def keep(trust: Trust) -> None:
-    """Keep what is known of revoked keys, for the next time.
-
-    Raises:
-        StorageError: It cannot be written.
-    """
-    if trust.kept_in is not None:
-        make_folder(trust.kept_in.parent, mode=PRIVATE)
-        write_file(trust.kept_in, trust.revocations.to_bytes())
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Let nobody else write into a folder for a moment."""
+    with storage_errors(folder):
+        fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            wait_for_lock(fd)
+        except BaseException:
+            os.close(fd)
+            raise
+    try:
+        yield
+    finally:
+        os.close(fd)
 
 
 def _plain_key(path: Path) -> TrustedKey:

@@ -1,11 +1,13 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from airgap.errors import SettingsError, SignatureError
+from airgap.errors import SettingsError, SignatureError, StorageError
 from airgap.trust.keys import PrivateKey
 from airgap.trust.policy import Trust
-from airgap.trust.revocations import RevocationList, RevokedKey
+from airgap.trust.revocations import RevocationList, RevokedKey, parse_known
+from airgap.trust.signatures import KeySignature
 from airgap.trust.trust_files import PolicySource, keep, load_policy, recall, with_revocations
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -96,6 +98,45 @@ def test_what_is_learned_is_kept_and_known_again(folder):
 
     assert recall(trust).revocations.find(A.id) is not None
     assert recall(Trust((policy,), now=NOW)).revocations.find(A.id) is None
+
+
+def test_what_is_kept_of_revokers_stays_while_others_are_trusted(folder):
+    """A run that trusts other keys forgets nothing that earlier ones have learned."""
+    other = PrivateKey.generate("ed25519")
+    (folder / "other.pub").write_bytes(other.public.to_pem())
+    (folder / "other.toml").write_text(
+        '[[key]]\nname = "second"\nfile = "b.pub"\n'
+        '[[key]]\nname = "other"\nfile = "other.pub"\nrevoker = true\n'
+    )
+    state = folder / "revocations.json"
+    mine = Trust((load(folder, "trust.toml").policy,), now=NOW, kept_in=state)
+    theirs = Trust((load(folder, "other.toml").policy,), now=NOW, kept_in=state)
+    keep(mine.learn(revoking(A)))
+    list_ = RevocationList.build(1, [RevokedKey(B.id)], other)
+    both = replace(list_, signatures=(*list_.signatures, KeySignature(A.id, b"added")))
+    keep(theirs.learn(both.to_bytes()))
+    keep(mine.learn(revoking(A, 2)))
+
+    assert recall(mine).revocations.find(A.id) is not None
+    assert recall(theirs).revocations.find(B.id) is not None
+    assert len(parse_known(state.read_bytes())) == 2, "each revoker's newest list, and no other"
+
+
+def test_what_another_run_has_kept_meanwhile_counts(folder):
+    """Two runs that learn at the same time keep both lists."""
+    state = folder / "revocations.json"
+    trust = Trust((load(folder, "trust.toml").policy,), now=NOW, kept_in=state)
+    keep(trust.learn(revoking(A, 2)))
+
+    assert keep(trust.learn(revoking(B, 1))).revocations.find(A.id) is not None
+    assert recall(trust).revocations.find(A.id) is not None
+
+
+def test_a_file_of_what_is_known_that_cannot_be_looked_for_is_said(folder):
+    """It is not taken for one that is not there."""
+    place = folder / ("x" * 300) / "revocations.json"
+    with pytest.raises(StorageError):
+        recall(Trust((load(folder, "trust.toml").policy,), now=NOW, kept_in=place))
 
 
 def test_a_list_that_was_kept_counts_when_its_revoker_has_expired(folder):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypedDict
 import click
 
 from airgap.cli.options import FILE, Command
+from airgap.content.storage import is_folder
 from airgap.errors import SettingsError
 from airgap.oci.reference import Reference
 from airgap.run import Run
@@ -70,7 +71,7 @@ def check_against(flags: AgainstFlags, *, is_asked: bool) -> None:
         SettingsError: They do, or a lock file could not be written in the end.
     """
     lock = flags["lock"]
-    if lock is not None and not lock.absolute().parent.is_dir():
+    if lock is not None and not is_folder(lock.absolute().parent):
         raise SettingsError(
             f"--lock {lock}: there is no folder {lock.parent}", hint="make the folder first"
         )

@@ -18,6 +18,7 @@ from airgap.cli.options import NetworkFlags, jobs_option, network_options, outpu
 from airgap.cli.references import read_references
 from airgap.cli.session import Session
 from airgap.cli.visible import count_text, cut, size_text
+from airgap.content.storage import is_there
 from airgap.errors import DifferenceError, UnavailableError
 from airgap.registry.client import Client
 from airgap.transfer.comparison import (
@@ -119,7 +120,7 @@ def compare_places(invocation: Invocation, **flags: Unpack[CompareFlags]) -> Non
 
 def _side(text: str, opener: SideOpener) -> Side:
     path = Path(text)
-    if not path.exists() and not text.startswith((".", "/")):
+    if not is_there(path) and not text.startswith((".", "/")):
         try:
             return opener.registry(Destination.parse(text))
         except UnavailableError as error:

@@ -25,6 +25,7 @@ from airgap.cli.session import Session
 from airgap.cli.values import as_digest
 from airgap.cli.visible import count_text, cut
 from airgap.content.atomic import write_chunks
+from airgap.content.storage import is_there, storage_errors
 from airgap.errors import AirgapError, ConflictError, IntegrityError, SettingsError
 from airgap.oci.digest import Digest
 from airgap.record.log import Anchor, ChainCheck, Flaw, LogEntry
@@ -204,8 +205,10 @@ def export_log(invocation: Invocation, **flags: Unpack[ExportFlags]) -> None:
     is_pipe = str(output) == "-"
     session = Session(invocation, flags, command="log export", is_bundle_on_stdout=is_pipe)
     log = CustodyLog(session.custody_log)
-    if not is_pipe and output.exists():
-        if log.path.exists() and output.samefile(log.path):
+    if not is_pipe and is_there(output):
+        with storage_errors(output):
+            is_log = is_there(log.path) and output.samefile(log.path)
+        if is_log:
             raise SettingsError(f"{output} is the log itself", hint="name another file")
         if not flags["overwrite"]:
             raise ConflictError(f"{output} is there already", hint="--overwrite replaces it")

@@ -13,6 +13,7 @@ from airgap.cli.options import BUNDLE, FILE, Command
 from airgap.cli.repositories import read_repositories
 from airgap.cli.session import Session
 from airgap.cli.signing_options import signatures_of, trust_of
+from airgap.content.storage import is_there, storage_errors
 from airgap.errors import SettingsError
 from airgap.oci.layout import LAYOUT_FILE
 from airgap.oci.reference import is_repository
@@ -224,7 +225,7 @@ def _place(sources: tuple[str, ...]) -> InventoryPlace:
                 f"{text!r} is no file, and an inventory is of a registry or of files",
                 hint="make one of each, and give --against each",
             )
-    paths = tuple(Path(text).expanduser() for text in sources)
+    paths = tuple(map(_path, sources))
     data = [path for path in paths if _is_data_folder(path)]
     if not data:
         return InventoryPlace(paths=paths)
@@ -235,12 +236,22 @@ def _place(sources: tuple[str, ...]) -> InventoryPlace:
 
 def _is_path(text: str) -> bool:
     looks_so = text.startswith((".", "/", "~")) or text.endswith(".tar")
-    return looks_so or Path(text).exists()
+    return looks_so or is_there(Path(text))
+
+
+def _path(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise SettingsError(
+            f"{text}: there is no user of this name with a folder", hint="write the whole path"
+        ) from error
 
 
 def _is_data_folder(path: Path) -> bool:
-    has_database = (path / _DATA_MARK).is_file() or (path / "uploads").is_dir()
-    return has_database and (path / _VERSION).is_file() and (path / LAYOUT_FILE).is_file()
+    with storage_errors(path):
+        has_database = (path / _DATA_MARK).is_file() or (path / "uploads").is_dir()
+        return has_database and (path / _VERSION).is_file() and (path / LAYOUT_FILE).is_file()
 
 
 def _options(

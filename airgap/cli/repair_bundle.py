@@ -28,6 +28,7 @@ from airgap.cli.options import (
 from airgap.cli.session import Session
 from airgap.cli.values import as_seekable, as_size
 from airgap.cli.visible import count_text
+from airgap.content.storage import is_there
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Document
 from airgap.registry.client import Client
@@ -162,7 +163,7 @@ def _copy(
     keep_host: bool,
 ) -> Copy:
     path = Path(text)
-    if path.exists() or text.startswith((".", "/")):
+    if is_there(path) or text.startswith((".", "/")):
         holding = open_holding([path], must_be_whole=False)
         opened.callback(holding.close)
         return holding

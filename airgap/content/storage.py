@@ -47,6 +47,20 @@ def is_folder(path: Path) -> bool:
         return path.is_dir()
 
 
+def is_there(path: Path) -> bool:
+    """Whether something of any kind is there; a name that is too long for anything is not.
+
+    Raises:
+        StorageError: The system does not say: what holds it may not be looked into, or is gone.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        raise storage_error(error, path) from error
+
+
 @contextmanager
 def storage_errors(what: str | Path) -> Iterator[None]:
     """Translate what the operating system raises inside.

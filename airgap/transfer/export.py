@@ -15,6 +15,7 @@ from airgap.bundle.volume_names import volume_path
 from airgap.bundle.volumes import VolumePlan
 from airgap.bundle.writer import BundleWriter
 from airgap.content import posix
+from airgap.content.storage import is_there
 from airgap.errors import SettingsError
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference
@@ -168,7 +169,7 @@ class _Export:
         options = self._options
         if options.protect.is_empty or options.overwrite:
             return None
-        if not any(name.exists() for name in (path, volume_path(path, 1))):
+        if not any(map(is_there, (path, volume_path(path, 1)))):
             return None
         selection = self.select()
         volumes = self.lay_out(selection)

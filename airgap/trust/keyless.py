@@ -43,6 +43,11 @@ class KeylessIdentity:
     issuer: str
     root: Path
 
+    @property
+    def person(self) -> tuple[str, str]:
+        """Who they are and who vouches for that, by whatever root."""
+        return self.identity, self.issuer
+
     def find_problem(self, data: bytes, bundle: bytes, now: datetime) -> str | None:
         """What is wrong with a Sigstore bundle as their signature of data; None for nothing.
 

@@ -30,6 +30,11 @@ class TrustedIdentity(Protocol):
         """What they are called."""
         ...
 
+    @property
+    def person(self) -> tuple[str, str]:
+        """Who they are and who vouches for that: whoever is named twice counts once."""
+        ...
+
     def find_problem(self, data: bytes, bundle: bytes, now: datetime) -> str | None:
         """What is wrong with a sigstore bundle as their signature of data; None for nothing."""
         ...
@@ -70,7 +75,7 @@ class TrustPolicy:
         name: Where it stands, for messages.
         keys: The keys. One that is there twice counts once.
         require: How many of the keys and identities must have signed.
-        identities: Those who sign without a key.
+        identities: Those who sign without a key. One that is there twice counts once.
     """
 
     name: str
@@ -82,7 +87,7 @@ class TrustPolicy:
     def signer_count(self) -> int:
         """How many could sign at most."""
         signing = {trusted.key.id for trusted in self.keys if not trusted.is_revoker}
-        return len(signing) + len(self.identities)
+        return len(signing) + len({identity.person for identity in self.identities})
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,8 +224,10 @@ class _Count:
                 by_id.setdefault(trusted.key.id, []).append(trusted)
         for names in by_id.values():
             self._count_key(names, trust)
+        counted: set[tuple[str, str]] = set()
         for identity in policy.identities:
-            self._count_identity(identity, trust.now)
+            if identity.person not in counted and self._count_identity(identity, trust.now):
+                counted.add(identity.person)
         self._unknown = [s.key for s in signed.signatures.by_key if s.key not in by_id]
 
     def _count_key(self, names: list[TrustedKey], trust: Trust) -> None:
@@ -244,15 +251,16 @@ class _Count:
         else:
             self.signers.append(Signer(first.name, first.key.id))
 
-    def _count_identity(self, identity: TrustedIdentity, now: datetime) -> None:
+    def _count_identity(self, identity: TrustedIdentity, now: datetime) -> bool:
         problem = None
         for bundle in self._signed.keyless:
             problem = identity.find_problem(self._signed.data, bundle, now)
             if problem is None:
                 self.signers.append(Signer(identity.name))
-                return
+                return True
         if problem is not None:
             self.problems.append(f"the signature of {identity.name}: {problem}")
+        return False
 
     def error(self, what: str) -> SignatureError:
         """Why it is not enough."""

@@ -6,6 +6,7 @@ It says by name what it does not know, so that a mistyped date does not make a k
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -100,7 +101,7 @@ class TrustFile:
         keys = tuple(_key(entry, what) for entry in _tables(value, "key", what))
         identities = tuple(_identity(entry, what) for entry in _tables(value, "identity", what))
         names = [key.name.casefold() for key in keys] + [one.name.casefold() for one in identities]
-        double = next((name for name in names if names.count(name) > 1), None)
+        double = next((name for name, count in Counter(names).items() if count > 1), None)
         if double is not None:
             raise SettingsError(f"{what} names {double!r} twice", hint="give each its own name")
         revocations = _text(value, "revocations", what) if "revocations" in value else ""

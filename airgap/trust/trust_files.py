@@ -59,8 +59,8 @@ def load_policy(source: PolicySource) -> LoadedPolicy:
     """Read a policy.
 
     Raises:
-        SettingsError: A file cannot be read or is wrong; or more signatures are asked for than
-            there are keys.
+        SettingsError: A file cannot be read or is wrong; a revoker is to sign bundles, too; or more
+            signatures are asked for than there are keys.
     """
     keys: list[TrustedKey] = []
     identities = list(source.identities)
@@ -77,6 +77,7 @@ def load_policy(source: PolicySource) -> LoadedPolicy:
         if file.revocations:
             listed = _beside(path, file.revocations)
             lists.append((str(listed), read_limited(listed, MAX_SIZE)))
+    _check_revokers(source.name, keys)
     require = source.require or max(required)
     policy = TrustPolicy(source.name, tuple(keys), require, tuple(identities))
     if policy.signer_count < require:
@@ -168,6 +169,17 @@ def _alone_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def _check_revokers(name: str, keys: Sequence[TrustedKey]) -> None:
+    """Refuse a key that would both sign and revoke: its thief could do both."""
+    signing = {trusted.key.id for trusted in keys if not trusted.is_revoker}
+    both = next((t for t in keys if t.is_revoker and t.key.id in signing), None)
+    if both is not None:
+        raise SettingsError(
+            f"{name}: the key {both.name} is a revoker, and is to sign bundles, too",
+            hint="a revoker signs nothing else: take another key for bundles",
+        )
 
 
 def _plain_key(path: Path) -> TrustedKey:

@@ -242,7 +242,10 @@ def test_only_signatures_by_trusted_keys_are_tried():
 
 
 class _Identity:
-    name = "somebody"
+    person = ("somebody@example.org", "https://issuer.example")
+
+    def __init__(self, name="somebody"):
+        self.name = name
 
     def find_problem(self, data, bundle, now):
         return None if (data, bundle, now) == (DATA, b'{"good":1}', NOW) else "no"
@@ -260,3 +263,12 @@ def test_an_identity_counts_as_a_signer():
     ]
     bad = signed(A).merge(Signatures(sigstore=(b'{"bad":1}',)))
     assert "somebody: no" in refusal(found, bad)
+
+
+def test_an_identity_with_two_names_counts_once():
+    """Two entries for one person are not two people who agree."""
+    policy = TrustPolicy("t", (trusted(A),), 2, (_Identity(), _Identity("the same")))
+    good = Signatures(sigstore=(b'{"good":1}',))
+
+    assert policy.signer_count == 2
+    assert "1 of 2 signatures" in refusal(Trust((policy,), now=NOW), good)

@@ -74,6 +74,12 @@ def test_more_signatures_than_there_are_keys_are_refused(folder, names, require)
         load(folder, *names, require=require)
 
 
+def test_a_revoker_that_would_sign_bundles_too_is_refused(folder):
+    """Naming its file beside the trust file is a mistake, and gives it no further power."""
+    with pytest.raises(SettingsError, match="security is a revoker, and is to sign bundles, too"):
+        load(folder, "trust.toml", "security.pub")
+
+
 def test_a_private_key_is_not_taken_for_a_public_one(folder):
     """Nobody should get used to handing it out."""
     (folder / "a.key").write_bytes(A.to_pem())

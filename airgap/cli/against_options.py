@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, TypedDict
 import click
 
 from airgap.cli.options import FILE, Command
-from airgap.content.storage import is_folder
 from airgap.errors import SettingsError
 from airgap.oci.reference import Reference
 from airgap.run import Run
@@ -69,12 +68,12 @@ def check_against(flags: AgainstFlags, *, is_asked: bool) -> None:
 
     Raises:
         SettingsError: They do, or a lock file could not be written in the end.
+        ConflictError: What is there instead of a lock file is something else.
     """
-    lock = flags["lock"]
-    if lock is not None and not is_folder(lock.absolute().parent):
-        raise SettingsError(
-            f"--lock {lock}: there is no folder {lock.parent}", hint="make the folder first"
-        )
+    if flags["lock"] is not None:
+        from airgap.transfer.locked import LOCK_FILE
+
+        LOCK_FILE.before(flags["lock"])
     if flags["exactly"] is None:
         return
     if is_asked:

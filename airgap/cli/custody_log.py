@@ -228,19 +228,14 @@ def export_log(invocation: Invocation, **flags: Unpack[ExportFlags]) -> None:
 
 
 def _anchor(path: Path) -> Anchor:
-    from airgap.record.receipt import Receipt  # only where there are receipts
-    from airgap.transfer.records import open_record
+    from airgap.transfer.receipts import read_receipt  # only where there are receipts
 
-    content = open_record(path).content
-    if not isinstance(content, Receipt):
-        raise SettingsError(
-            f"{path} is no receipt", hint="`airgap import bundle --receipt` makes it"
-        )
-    if content.log is None or content.log.head is None:
+    position = read_receipt(path).receipt.log
+    if position is None or position.head is None:
         raise SettingsError(
             f"{path} does not name the log", hint="it was made where no log could be written"
         )
-    return Anchor(f"the receipt {path.name}", content.log.head, content.log.length)
+    return Anchor(f"the receipt {path.name}", position.head, position.length)
 
 
 def _whole_lines(log: CustodyLog, chain: ChainCheck, run: Run) -> Iterator[bytes]:

@@ -39,11 +39,13 @@ from airgap.cli.output import Output
 from airgap.cli.session import Session
 from airgap.cli.signing_options import SignFlags, sign_options, signers
 from airgap.cli.visible import count_text
+from airgap.content.atomic import write_file
 from airgap.errors import ExitCode, PartialError, SettingsError
 from airgap.oci.digest import Digest
-from airgap.transfer.inventory_file import check_target, inventory_bytes, write_inventory_file
+from airgap.transfer.inventory_file import INVENTORY_FILE
 from airgap.transfer.inventory_registry import InventoryOrigin
 from airgap.transfer.outcome import Failure
+from airgap.transfer.record_file import signed_bytes
 from airgap.version import __version__
 
 COMMAND = "export inventory"
@@ -91,16 +93,16 @@ def export_inventory(invocation: Invocation, **flags: Unpack[ExportInventoryFlag
     if output is None and not (flags["summary"] or flags["qr"]):
         raise SettingsError("it is not said where the inventory goes", hint="name a file: -o FILE")
     if output is not None and not is_pipe:
-        check_target(output)
+        INVENTORY_FILE.before(output)
     origin = InventoryOrigin(datetime.now(UTC), author_of(flags["by"]), __version__)
     keys = signers(flags, session)
     if is_pipe and sys.stdout.isatty():
         raise SettingsError("an inventory is not written to a terminal", hint="-o FILE")
     with session.run() as run, custody(session, run, "export", is_dry=output is None) as entry:
         report = take_from(place, session, flags, origin, run)
-        raw = inventory_bytes(report.inventory, keys)
+        raw = signed_bytes(report.inventory.raw, keys)
         if output is not None and not is_pipe:
-            write_inventory_file(output, raw)
+            write_file(output, raw)
         _log(entry, place, report.inventory.id, output, report.failed)
         result = replace(
             described(

@@ -12,7 +12,7 @@ from airgap.cli.invocation import Invocation
 from airgap.cli.options import FILE, OutputFlags, output_options
 from airgap.cli.session import Session
 from airgap.cli.values import as_seekable
-from airgap.transfer.inventory_file import read_inventory
+from airgap.transfer.inventory_file import INVENTORY_FILE
 from airgap.trust.signatures import Signatures
 
 COMMAND = "inspect inventory"
@@ -38,7 +38,7 @@ def inspect_inventory(invocation: Invocation, **flags: Unpack[InspectInventoryFl
     session = Session(invocation, flags, command=COMMAND)
     path = as_seekable(flags["inventory"])
     with session.run():
-        inventory, record = read_inventory(path)
+        inventory, record = INVENTORY_FILE.read(path)
         by_key = Signatures.parse(record.signatures).by_key if record.signatures else ()
         signed_by = tuple(signature.key for signature in by_key)
         result = described(inventory, str(path), signed_by)

@@ -19,17 +19,17 @@ from airgap.cli.options import (
     network_options,
     output_options,
 )
+from airgap.cli.output import Output
 from airgap.cli.references import Wanted, read_wanted
 from airgap.cli.render import failure_lines, partial_error
 from airgap.cli.session import Session
 from airgap.cli.visible import count_text, cut, size_text
-from airgap.content.storage import storage_errors
 from airgap.errors import ConflictError, SettingsError
 from airgap.oci.digest import Digest
 from airgap.oci.platform import Platform
 from airgap.record.lock import Lock, LockedImage
 from airgap.transfer.export import ExportOptions, open_sources
-from airgap.transfer.locked import MovedTag, find_moved, make_lock, write_lock
+from airgap.transfer.locked import LOCK_FILE, MovedTag, find_moved, make_lock, write_lock
 from airgap.transfer.outcome import Failure
 
 COMMAND = "lock"
@@ -122,6 +122,8 @@ def lock(invocation: Invocation, **flags: Unpack[LockFlags]) -> None:
     output = flags["output"] or Path("-")
     is_printed = str(output) == "-" and not flags["check"]
     session = Session(invocation, flags, command=COMMAND, is_bundle_on_stdout=is_printed)
+    if not (is_printed or flags["check"]):
+        LOCK_FILE.before(output)
     wanted = read_wanted(flags["references"], flags["file"])
     if flags["check"]:
         _check(session, flags, wanted)
@@ -174,9 +176,7 @@ def _write(output: Path, made: Lock) -> None:
     if str(output) != "-":
         write_lock(output, made)
         return
-    with storage_errors("standard output"):
-        sys.stdout.buffer.write(made.to_bytes())
-        sys.stdout.buffer.flush()
+    Output(sys.stdout).write_bytes(made.to_bytes())
 
 
 def _lines(written: LockWritten) -> Iterator[str]:

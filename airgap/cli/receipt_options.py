@@ -17,7 +17,7 @@ from airgap.errors import AirgapError, ConflictError, SettingsError
 from airgap.run.events import Notice
 from airgap.transfer.ledger import Ledger
 from airgap.transfer.outcome import ImportResult, WrittenReceipt
-from airgap.transfer.receipts import receipt_before, write_receipt_file
+from airgap.transfer.receipts import RECEIPT_FILE, write_receipt_file
 
 if TYPE_CHECKING:
     from airgap.cli.custody import CustodyEntry
@@ -134,7 +134,7 @@ def kept_receipt(
         raise SettingsError("--sign signs a receipt", hint="--receipt FILE writes one")
     if path is not None and is_dry:
         raise SettingsError("a dry run has no receipt", hint="leave out --receipt or --dry-run")
-    before = None if path is None else receipt_before(path)
+    before = None if path is None else RECEIPT_FILE.before(path)
     ledger = Ledger(lambda: datetime.now(UTC), by=author_of(flags["by"]), before=before)
     kept = KeptReceipt(path, None if is_dry else ledger, signers(flags, session), entry, run)
     try:

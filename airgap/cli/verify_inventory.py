@@ -18,7 +18,7 @@ from airgap.cli.signing_options import TrustFlags, trust_of, trust_options
 from airgap.cli.values import as_seekable
 from airgap.oci.digest import Digest
 from airgap.record.inventory_summary import check_summary
-from airgap.transfer.inventory_file import read_inventory
+from airgap.transfer.inventory_file import INVENTORY_FILE
 from airgap.transfer.record_trust import record_signers
 
 COMMAND = "verify inventory"
@@ -78,7 +78,7 @@ def verify_inventory(invocation: Invocation, **flags: Unpack[VerifyInventoryFlag
     path = as_seekable(flags["inventory"])
     summary = flags["summary"]
     with session.run() as run:
-        inventory, record = read_inventory(path)
+        inventory, record = INVENTORY_FILE.read(path)
         signers = record_signers(record, trust_of(session, identities_of(flags)), run=run)
         if summary is not None:
             check_summary(inventory, summary)

@@ -21,9 +21,12 @@ from airgap.transfer.export_options import ExportOptions
 from airgap.transfer.export_report import failures
 from airgap.transfer.export_selection import select
 from airgap.transfer.outcome import Failure
+from airgap.transfer.record_file import RecordFile
 from airgap.transfer.resolve import Resolver
 from airgap.transfer.sources import Sources
 from airgap.transfer.workers import Task, Workers
+
+LOCK_FILE = RecordFile(Lock, "lock file", "airgap lock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +108,11 @@ def write_lock(path: Path, lock: Lock) -> None:
     """Write a lock file, replacing one that is there.
 
     Raises:
+        ConflictError: Something else is there.
+        SettingsError: It cannot be written there.
         StorageError: It could not be written; what was there before is still there.
     """
+    LOCK_FILE.before(path)
     write_file(path, lock.to_bytes())
 
 

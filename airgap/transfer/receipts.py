@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airgap.content.atomic import write_file
-from airgap.content.storage import is_folder, storage_errors
-from airgap.errors import AirgapError, BundleFormatError, ConflictError, SettingsError
 from airgap.record.receipt import Receipt
-from airgap.transfer.records import OpenedRecord, open_record
-from airgap.trust import signed
+from airgap.transfer.record_file import RecordFile, signed_bytes
+from airgap.transfer.records import OpenedRecord
 from airgap.trust.keys import PrivateKey
-from airgap.trust.signatures import Signatures
+
+RECEIPT_FILE = RecordFile(Receipt, "receipt", "airgap import bundle --receipt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,43 +37,7 @@ def read_receipt(path: Path) -> OpenedReceipt:
         BundleFormatError: It is no receipt, is damaged, or needs a newer airgap.
         SignatureError: The signatures behind it are cut short.
     """
-    record = open_record(path)
-    if not isinstance(record.content, Receipt):
-        raise BundleFormatError(
-            f"{path} is no receipt", hint="`airgap import bundle --receipt` writes one"
-        )
-    return OpenedReceipt(record.content, record)
-
-
-def receipt_before(path: Path) -> Receipt | None:
-    """The receipt that would be replaced; None where there is nothing.
-
-    Raises:
-        ConflictError: What is there is something else.
-        SettingsError: A receipt cannot be written there.
-        StorageError: It cannot be read.
-    """
-    if is_folder(path) or not is_folder(path.parent):
-        raise SettingsError(
-            f"{path} cannot be a receipt: "
-            + ("it is a folder" if is_folder(path) else f"there is no folder {path.parent}"),
-            hint="name a file in a folder that is there",
-        )
-    with storage_errors(path):
-        if not path.exists():
-            return None
-        if not path.is_file():
-            raise SettingsError(
-                f"{path} cannot be a receipt: it is a device or a pipe", hint="name a file"
-            )
-    try:
-        return read_receipt(path).receipt
-    except AirgapError as error:
-        raise ConflictError(
-            f"{path} is there and is no receipt: {error.message}",
-            hint="give --receipt another name",
-            origin="local",
-        ) from error
+    return OpenedReceipt(*RECEIPT_FILE.read(path))
 
 
 def write_receipt_file(path: Path, receipt: Receipt, keys: Sequence[PrivateKey] = ()) -> None:
@@ -88,5 +51,4 @@ def write_receipt_file(path: Path, receipt: Receipt, keys: Sequence[PrivateKey] 
     Raises:
         StorageError: It could not be written; what was there before still is.
     """
-    signatures = Signatures.sign(receipt.raw, keys).to_bytes() if keys else b""
-    write_file(path, signed.join(receipt.raw, signatures))
+    write_file(path, signed_bytes(receipt.raw, keys))

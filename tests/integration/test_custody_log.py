@@ -303,4 +303,6 @@ def test_a_named_log_must_be_there(tmp_path) -> None:
 
 def test_what_is_no_receipt_is_refused(bundle) -> None:
     """Only a receipt remembers how far a log went."""
-    assert_refused(airgap("log", "verify", "--receipt", bundle), 2, "settings", "is no receipt")
+    assert_refused(
+        airgap("log", "verify", "--receipt", bundle), 22, "bundle-format", "is no receipt"
+    )

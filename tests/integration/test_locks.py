@@ -280,3 +280,26 @@ def test_a_bundle_is_looked_at_for_moved_tags(names, lock, tmp_path):
     assert (tmp_path / "c.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
     known = against([tmp_path / "b.tar"])
     assert known.find(TOOL.blobs[1].descriptor, [names[1]]) is not None
+
+
+def test_a_lock_replaces_nothing_but_a_lock(names, listed, lock, tmp_path):
+    """A list, a bundle or a device is never taken for the lock of before."""
+    before = listed.read_bytes()
+    for target in (listed, tmp_path / "x" / "images.lock", tmp_path):
+        done = airgap("lock", "-f", listed, "-o", target)
+        assert done.code in (2, 40), done.err
+        done = airgap("export", "images", *names, "-o", tmp_path / "x.tar", "--lock", target)
+        assert done.code in (2, 40), done.err
+    assert airgap("lock", "-f", listed, "-o", "/dev/null").code == 2
+    assert listed.read_bytes() == before
+    assert not (tmp_path / "x.tar").exists()
+    assert airgap("lock", "-f", listed, "-o", lock).code == 0
+
+
+def test_a_lock_with_the_name_of_its_bundle_leaves_the_bundle(names, tmp_path):
+    """What was exported is there, and why there is no lock is said."""
+    path = tmp_path / "same.tar"
+    done = airgap("export", "images", *names, "-o", path, "--lock", path)
+    assert done.code == 40, done.err
+    assert "is no lock file" in done.err
+    assert airgap("verify", "bundle", path).code == 0

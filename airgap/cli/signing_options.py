@@ -250,12 +250,17 @@ _Policy = tuple[str, tuple[Path, ...], int | None, Sequence["TrustedIdentity"]]
 
 
 def _policies(settings: Settings, identities: Sequence[TrustedIdentity]) -> list[_Policy]:
-    """The system's policy and the user's. Asking for more signatures makes one, too."""
+    """The system's policy and the user's. Asking for more signatures makes one, too.
+
+    So does naming an identity: it must have signed, whatever keys are trusted beside it.
+    """
     system = settings.system_trust
     found: list[_Policy] = []
     if system.paths or system.require:
         found.append(("the system's settings", system.paths, system.require, ()))
     paths = settings.trust or (system.paths if settings.require else ())
-    if paths or settings.require or identities:
-        found.append(("your settings", paths, settings.require, identities))
+    if paths or settings.require:
+        found.append(("your settings", paths, settings.require, ()))
+    if identities:
+        found.append(("--certificate-identity", (), None, identities))
     return found

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 
 import pytest
 
 from airgap.bundle.catalog import Catalog
+from airgap.trust.keys import PrivateKey
 from tests.support import builders
 from tests.support.command_line import airgap, assert_refused
 from tests.support.embedded import EmbeddedRegistry
+from tests.support.signing import trust_file
 from tests.support.sigstore import IDENTITY, ISSUER, Sigstore
 from tests.support.transfers import assert_holds, catalog_of, pack_into, sent
 
@@ -66,6 +69,19 @@ def test_a_bundle_that_an_identity_signed_is_taken(bundle, sigstore, trusting, i
     done = airgap("import", "bundle", bundle, "--to", inside.host, *trusting())
     assert done.code == 0, done.err
     assert_holds(inside, "team/app", IMAGE, "1.0")
+
+
+def test_an_identity_is_demanded_beside_keys_that_are_trusted(bundle, trusting, inside, tmp_path):
+    """A key of the user's trust file does not sign in its stead."""
+    key = PrivateKey.generate("ed25519")
+    trust = trust_file(tmp_path, ("release", key, ""))
+    signature = bundle.with_name(f"{bundle.name}.release.sig")
+    signature.write_bytes(b64encode(key.sign(catalog_of(bundle).raw)))
+    arguments = ("import", "bundle", bundle, "--to", inside.host, "--trust", trust)
+    done = airgap(*arguments, *trusting())
+    assert_refused(done, 21, "signature", "certificate-identity")
+    assert sent(inside) == []
+    assert airgap(*arguments).code == 0
 
 
 def test_a_pipe_gets_its_signature_by_name(bundle, sigstore, trusting, inside, tmp_path):

@@ -277,7 +277,8 @@ def _exists(path: Path) -> bool:
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        return False
+        # Whoever made a link wanted what it names to count: that it is gone must not be overlooked.
+        return path.is_symlink()
     except OSError as error:
         raise _unreadable(path, error) from error
     return True

@@ -188,6 +188,20 @@ def test_verbose_takes_the_place_of_an_earlier_quiet(places: dict[str, Path]) ->
         load(places, verbose=True, quiet=True)
 
 
+@pytest.mark.parametrize("name", ["etc.toml", "trust.toml"])
+def test_a_link_to_a_file_that_is_gone_is_not_taken_for_no_file(
+    places: dict[str, Path], name: str
+) -> None:
+    """Else a medium that is not mounted would take the demand for signatures away."""
+    link = places["system"].with_name(name)
+    link.symlink_to(link.parent / "gone.toml")
+    if name == "trust.toml":
+        assert load(places).system_trust.paths == (link,), "whoever reads it says that it is gone"
+    else:
+        with pytest.raises(SettingsError, match="cannot be read: No such file"):
+            load(places)
+
+
 def test_a_key_needs_its_certificate(places: dict[str, Path]) -> None:
     """A private key alone is refused."""
     with pytest.raises(SettingsError, match="--key is given without a certificate"):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
+from airgap.cli.list_file import ListLine, list_lines, opened_list
 from airgap.errors import InvalidReferenceError, SettingsError
 from airgap.oci.platform import Platform
 from airgap.oci.reference import Reference, without_credentials
@@ -17,8 +17,6 @@ from airgap.record.lock_format import is_lock
 if TYPE_CHECKING:  # a list of names needs none
     from airgap.record.lock import Lock
 
-MAX_FILE = 64 * 1024 * 1024
-MAX_LINE = 1024
 _HINT = "a list has one reference a line; # begins a comment"
 
 
@@ -94,61 +92,29 @@ def read_wanted(texts: Iterable[str], files: Iterable[Path], *, required: bool =
 
 
 def _read_file(path: Path, locks: list[Lock]) -> Iterator[Reference]:
-    try:
-        if str(path) == "-":
-            yield from _read_list(sys.stdin.buffer, "standard input", locks)
-            return
-        with path.open("rb") as file:
-            yield from _read_list(file, str(path), locks)
-    except OSError as error:
-        raise SettingsError(
-            f"the list {path} cannot be read: {error.strerror or error}", hint=_HINT
-        ) from error
-
-
-def _read_list(file: BinaryIO, name: str, locks: list[Lock]) -> Iterator[Reference]:
-    number, size = 0, 0
     head: bytearray | None = bytearray()  # all before the first line that is more than a comment
-    while raw := file.readline(MAX_LINE + 1):
-        number, size = number + 1, size + len(raw)
-        where = f"{name}, line {number}"
-        if size > MAX_FILE:
-            raise SettingsError(f"{name} has more than {MAX_FILE} bytes", hint=_HINT)
-        line = _line(raw, where, is_first=number == 1)
-        words = _words(line)
-        if head is not None:
-            head += raw
-        if not words:
-            continue
-        if head is not None and is_lock(raw):
-            from airgap.record.lock import Lock  # only where there is one
+    with opened_list(path, hint=_HINT) as (file, name):
+        for line in list_lines(file, name, hint=_HINT):
+            if head is not None:
+                head += line.raw
+            if not line.words:
+                continue
+            if head is not None and is_lock(line.raw):
+                from airgap.record.lock import Lock  # only where there is one
 
-            lock = Lock.parse(bytes(head) + file.read(MAX_LOCK + 1), name=name)
-            locks.append(lock)
-            yield from (image.pinned for image in lock.images)
-            return
-        head = None
-        if len(words) > 1:
-            shown = without_credentials(line)
-            raise SettingsError(f"{where}: {shown!r} has blanks in it", hint=_HINT)
-        try:
-            yield Reference.parse(words[0])
-        except InvalidReferenceError as error:
-            raise InvalidReferenceError(f"{where}: {error.message}", hint=error.hint) from error
+                lock = Lock.parse(bytes(head) + file.read(MAX_LOCK + 1), name=name)
+                locks.append(lock)
+                yield from (image.pinned for image in lock.images)
+                return
+            head = None
+            yield _reference(line)
 
 
-def _line(raw: bytes, where: str, *, is_first: bool) -> str:
-    if len(raw) > MAX_LINE:
-        raise SettingsError(f"{where} has more than {MAX_LINE} bytes", hint=_HINT)
+def _reference(line: ListLine) -> Reference:
+    if len(line.words) > 1:
+        shown = without_credentials(line.text)
+        raise SettingsError(f"{line.where}: {shown!r} has blanks in it", hint=_HINT)
     try:
-        # The mark that some editors put before the first line (Unicode standard, 23.8).
-        return raw.decode("utf-8-sig" if is_first else "utf-8").strip()
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{where} is not text in UTF-8", hint=_HINT) from error
-
-
-def _words(line: str) -> list[str]:
-    """The words before a comment, which begins with a # behind a blank."""
-    words = line.split()
-    comment = next((i for i, word in enumerate(words) if word.startswith("#")), len(words))
-    return words[:comment]
+        return Reference.parse(line.words[0])
+    except InvalidReferenceError as error:
+        raise InvalidReferenceError(f"{line.where}: {error.message}", hint=error.hint) from error

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from airgap.content.storage import storage_errors
+from airgap.cli.list_file import list_lines, opened_list
 from airgap.errors import SettingsError
 from airgap.oci.reference import is_repository, without_credentials
 
-MAX_FILE = 64 * 1024 * 1024
 _HINT = "write its path in the registry: team/app; a list has one a line, and # begins a comment"
 
 
@@ -25,8 +23,7 @@ def read_repositories(
         registry: The registry that they are of.
 
     Raises:
-        SettingsError: A name or a list makes no sense; its place is named.
-        StorageError: A list cannot be read.
+        SettingsError: A list cannot be read, or it or a name makes no sense; its place is named.
     """
     found = [_repository(name, "--repository", registry) for name in names]
     for path in files:
@@ -35,24 +32,10 @@ def read_repositories(
 
 
 def _listed(path: Path) -> Iterator[tuple[str, str]]:
-    is_pipe = str(path) == "-"
-    title = "standard input" if is_pipe else str(path)
-    with storage_errors(path):
-        if is_pipe:
-            raw = sys.stdin.buffer.read(MAX_FILE + 1)
-        else:
-            with path.open("rb") as file:
-                raw = file.read(MAX_FILE + 1)
-    if len(raw) > MAX_FILE:
-        raise SettingsError(f"{title} has more than {MAX_FILE} bytes", hint=_HINT)
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{title} is not text in UTF-8", hint=_HINT) from error
-    for number, line in enumerate(text.split("\n"), 1):
-        name = line.partition("#")[0].strip()
-        if name:
-            yield name, f"{title}, line {number}"
+    with opened_list(path, hint=_HINT) as (file, name):
+        for line in list_lines(file, name, hint=_HINT):
+            if line.words:
+                yield " ".join(line.words), line.where
 
 
 def _repository(text: str, where: str, registry: str) -> str:

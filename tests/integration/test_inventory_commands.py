@@ -183,7 +183,7 @@ def test_repositories_may_be_named_and_listed(registry, tmp_path):
     listed.write_bytes(b"\xff\xfe")
     assert_refused(make(registry, path, "-f", listed), 2, "settings", "UTF-8")
     gone = make(registry, path, "-f", tmp_path / "gone")
-    assert_refused(gone, 30, "storage")
+    assert_refused(gone, 2, "settings", "cannot be read")
 
 
 def test_what_cannot_be_read_is_left_out_on_wish_with_exit_3(registry, tmp_path):

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from airgap.cli.references import MAX_LINE, read_references, read_wanted
+from airgap.cli.list_file import MAX_LINE
+from airgap.cli.references import read_references, read_wanted
 from airgap.errors import SettingsError
 from airgap.oci.digest import Digest
 from airgap.oci.mediatype import OCI_INDEX

@@ -13,7 +13,7 @@ import pytest
 from airgap.bundle.members import END
 from airgap.content.arrival import Admission, ArrivalOptions
 from airgap.content.memory import MemoryDepot
-from airgap.errors import SignatureError
+from airgap.errors import AirgapError, SignatureError
 from airgap.oci.digest import Digest
 from airgap.run import Run
 from airgap.transfer.arrive import take_bundle
@@ -23,6 +23,7 @@ from tests.support import builders
 from tests.support.bundles import (
     MadeBundle,
     differential,
+    flip,
     make_bundle,
     member,
     pack,
@@ -36,7 +37,7 @@ from tests.support.pages import Browser
 from tests.support.remote_file import HeldFile
 from tests.support.served import served
 from tests.support.signing import revoking, signed_by, trust_file, write_public
-from tests.support.transfers import sent
+from tests.support.transfers import bring, open_client, sent
 from tests.support.volume_sets import split
 
 A, STRANGER, REVOKER = (PrivateKey.generate("ed25519") for _ in range(3))
@@ -313,3 +314,20 @@ def test_a_differential_leaves_an_empty_registry_empty_in_every_form(inside, rel
         assert f"example.com/tool:2 lacks 1 blob (905 B): {largest}" in done.err
         assert "--missing-for" in done.err
         assert_nothing_sent(inside)
+
+
+@pytest.mark.parametrize("way", ["file", "pipe"])
+def test_no_bit_of_the_front_can_be_turned_before_something_is_sent(inside, tmp_path, way):
+    """Headers, padding, documents, signatures, manifests: whatever it is, nothing is sent."""
+    front = len(SIGNED.layout.front)
+    with open_client() as client:
+        options = {"trust": trusted(), "client": client}
+        for number, offset in enumerate(range(0, front, 211)):
+            data = flip(SIGNED.data, offset, number % 8)
+            with pytest.raises(AirgapError) as caught:
+                found = SIGNED.write(tmp_path, data) if way == "file" else data
+                bring(found, inside.host, **options)
+            assert caught.value.exit_code in (20, 21, 22, 23)
+            assert sent(inside) == [], offset
+        bring(SIGNED.data, inside.host, **options)
+    assert sent(inside) != []

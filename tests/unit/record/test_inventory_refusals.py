@@ -324,3 +324,57 @@ def test_more_names_than_fit_into_memory_are_refused_before_they_are_read():
     for changes in ({"images": 4_000_001}, {"repositories": 2_000_001, "images": 2_000_000}):
         with pytest.raises(BundleFormatError, match="more than 4000000 names"):
             Inventory.parse(with_json(sample(), **changes))
+
+
+def test_a_digest_does_not_give_back_links_of_the_one_before_it_wherever_slices_end():
+    """Shares of links may be empty, and never end before they begin."""
+    count = 8192
+    rows = [(digest(str(n)), n, "r.example/a") for n in range(count)]
+    rows += [(Digest("sha256", f"{'f' * 63}{n}"), 1, "") for n in range(2)]
+    made = make_inventory(rows, kind="layout")
+    raw = bytearray(made.raw)
+    ends = parse_header(bytes(raw))[1] + (count + 2) * 40
+    assert Inventory.parse(bytes(raw)).link_count == count
+    raw[ends + 4 * count : ends + 4 * count + 4] = pack("<I", count - 1)
+    with pytest.raises(BundleFormatError, match="links are not in order"):
+        Inventory.parse(bytes(raw))
+
+
+def test_a_repository_that_holds_nothing_is_refused():
+    """One place has one inventory; names that nothing needs could be anything."""
+    made = make_inventory([(APP, 1, "a"), (LAYER, 1, "a"), (LAYER, 1, "b")])
+    links = parse_header(made.raw)[1] + 2 * 44
+    raw = bytearray(made.raw)
+    names = raw.index(b"a\nb\n", links)
+    raw[names : names + 4] = b"b\nc\n"
+    raw = bytearray(
+        raw.replace(b'"nameBytes":4', b'"nameBytes":6').replace(
+            b'"repositories":2', b'"repositories":3'
+        )
+    )
+    raw[raw.index(b"b\nc\n", links) :] = b"b\nc\nd\n"
+    with pytest.raises(BundleFormatError, match="repository that holds nothing"):
+        Inventory.parse(bytes(raw))
+
+
+def test_a_tag_names_only_what_its_own_repository_holds():
+    """A registry does not give a manifest of one repository under the name of another."""
+    made = make_inventory([(APP, 1, "a"), (LAYER, 1, "b")], [("a:1", APP)])
+    raw = made.raw.replace(b"a:1\n", b"b:1\n")
+    assert raw != made.raw
+    with pytest.raises(BundleFormatError, match="b:1 is a digest that its repository does not"):
+        Inventory.parse(raw)
+
+
+def test_a_further_digest_is_held_or_named():
+    """What a need only names without size is named by an image, and no other is there."""
+    made = make_inventory([], [("r.example/a:1", LONG)], kind="need")
+    unnamed = digest("unnamed", "sha512")
+    lines = {found: f'{{"digest":"{found}"}}'.encode() for found in (LONG, unnamed)}
+    first, second = (lines[found] for found in sorted(lines))
+    assert Inventory.parse(made.raw).images[0].digest == LONG
+    raw = with_header(made, others=2).replace(lines[LONG], first + b"," + second)
+    images = parse_header(raw)[1]
+    raw = raw[:images] + pack("<I", sorted(lines).index(LONG)) + raw[images + 4 :]
+    with pytest.raises(BundleFormatError, match=f"{unnamed} is neither held nor named"):
+        Inventory.parse(raw)

@@ -92,6 +92,7 @@ def test_unknown_fields_of_a_receipt_are_part_of_its_id() -> None:
         (lambda v: v.update(outcome="splendid"), "no outcome"),
         (lambda v: v.update(outcome="complete"), "calls complete"),
         (lambda v: v.update(outcome="failed"), "contradict each other"),
+        (lambda v: v.update(error=v["failed"][0]), "contradict each other"),
         (lambda v: v.update(images={}), "list of objects"),
         (lambda v: v.update(images=[1]), "must hold objects"),
         (lambda v: v["images"].reverse(), "not in order"),
@@ -101,6 +102,7 @@ def test_unknown_fields_of_a_receipt_are_part_of_its_id() -> None:
         (lambda v: v["images"][0].update(repository="Mirror"), "not a repository"),
         (lambda v: v["images"][0].update(tag="a/b"), "not a tag"),
         (lambda v: v["images"][2].update(tag="1"), "was left"),
+        (lambda v: v["images"][2].update(named=v["images"][2]["digest"]), "was left"),
         (lambda v: v["blobs"][0].update(size=-1), "not a size"),
         (lambda v: v["blobs"][0].update(size=True), "not a size"),
         (lambda v: v["blobs"][0].update(size=1 << 54), "not a size"),
@@ -119,6 +121,25 @@ def test_a_receipt_that_is_wrong_is_refused(change: Change, message: str) -> Non
     with pytest.raises(BundleFormatError) as caught:
         parse_receipt(changed(change))
     assert message in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("images", "failed"),
+    [(["pushed", "failed"], 0), (["pushed", "waiting"], 0), (["pushed", "present"], 1)],
+)
+def test_an_import_is_not_complete_where_anything_failed_or_waits(
+    images: list[str], failed: int
+) -> None:
+    """Neither an image nor the list of failures may say so, each alone."""
+
+    def change(value: dict[str, Any]) -> None:
+        value["outcome"] = "complete"
+        for image, outcome in zip(value["images"], images, strict=False):
+            image["outcome"] = outcome
+        del value["failed"][failed:]
+
+    with pytest.raises(BundleFormatError, match="calls complete what failed or waits"):
+        parse_receipt(changed(change))
 
 
 @pytest.mark.parametrize("key", sorted(json.loads(RECEIPT.raw).keys() - {"requires"}))

@@ -62,8 +62,9 @@ def test_a_wrong_or_missing_passphrase_is_a_clear_error():
 
     with pytest.raises(SettingsError, match=r"^release\.key: the passphrase does not open it$"):
         PrivateKey.parse(raw, "another", what="release.key")
-    with pytest.raises(SettingsError, match=r"^release\.key is encrypted$"):
-        PrivateKey.parse(raw, what="release.key")
+    for missing in (None, ""):
+        with pytest.raises(SettingsError, match=r"^release\.key is encrypted$"):
+            PrivateKey.parse(raw, missing, what="release.key")
 
 
 def test_the_id_is_the_digest_of_the_public_key_in_der():

@@ -85,6 +85,13 @@ def test_a_wrong_signature_does_not_spoil_a_right_one():
     assert "by b is wrong" in verdict.notes[0]
 
 
+def test_a_right_signature_in_a_file_of_its_own_counts_beside_a_wrong_one_of_the_same_key():
+    """Whoever puts a forged signature into a bundle does not keep it from being trusted."""
+    forged = Signatures((KeySignature(A.id, b"forged"),), loose=(A.sign(DATA),))
+
+    assert trust(trusted(A)).check(DATA, forged).signers[0].key == A.id
+
+
 def test_several_signatures_can_be_asked_for():
     """By different keys that are trusted."""
     found = trust(trusted(A, "a"), trusted(B, "b"), require=2)
@@ -251,6 +258,11 @@ class _Identity:
         return None if (data, bundle, now) == (DATA, b'{"good":1}', NOW) else "no"
 
 
+class _Anybody(_Identity):
+    def find_problem(self, data, bundle, now):
+        return None
+
+
 def test_an_identity_counts_as_a_signer():
     """Beside keys, for as many signatures as are asked for."""
     policy = TrustPolicy("t", (trusted(A),), 2, (_Identity(),))
@@ -263,6 +275,14 @@ def test_an_identity_counts_as_a_signer():
     ]
     bad = signed(A).merge(Signatures(sigstore=(b'{"bad":1}',)))
     assert "somebody: no" in refusal(found, bad)
+
+
+def test_an_identity_that_signed_twice_counts_once():
+    """Two bundles by one person are one signature."""
+    policy = TrustPolicy("t", (trusted(A),), 2, (_Anybody(),))
+    twice = Signatures(sigstore=(b'{"good":1}', b'{"good":2}'))
+
+    assert "1 of 2 signatures" in refusal(Trust((policy,), now=NOW), twice)
 
 
 def test_an_identity_with_two_names_counts_once():

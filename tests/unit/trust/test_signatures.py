@@ -116,6 +116,14 @@ def test_merged_signatures_are_all_there_once():
     assert len(one.merge(wrong).by_key) == 2
 
 
+def test_the_first_list_of_revoked_keys_counts_where_signatures_are_merged():
+    """What lies beside a bundle does not replace the list that came in it."""
+    own, other = Signatures(revocations=b'{"own":1}'), Signatures(revocations=b'{"other":1}')
+
+    assert own.merge(other).revocations == own.revocations
+    assert Signatures().merge(other).revocations == other.revocations
+
+
 def test_a_detached_signature_is_read_in_every_form():
     """Base64 with or without line breaks, the bytes of openssl, and airgap's own document."""
     for key in KEYS:

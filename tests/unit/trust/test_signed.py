@@ -48,3 +48,9 @@ def test_a_trailer_of_several_lines_is_refused():
     """Its document is written without line breaks."""
     with pytest.raises(SignatureError, match="damaged"):
         split(b"payload" + BEGIN + b"{\n}" + END)
+
+
+def test_a_beginning_and_an_end_that_share_their_line_break_are_refused():
+    """Nothing stands between them, not even what says that nobody signed."""
+    with pytest.raises(SignatureError, match="cut short"):
+        split(b"payload" + BEGIN + END.removeprefix(b"\n"))

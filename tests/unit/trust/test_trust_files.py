@@ -60,7 +60,9 @@ def test_the_largest_number_counts_unless_another_one_is_given(folder):
     (folder / "two.toml").write_text(
         'require = 2\n[[key]]\nname = "x"\nfile = "a.pub"\n[[key]]\nname = "y"\nfile = "b.pub"\n'
     )
-    assert load(folder, "two.toml", "trust.toml").policy.require == 2
+    (folder / "one.toml").write_text('require = 1\n[[key]]\nname = "z"\nfile = "b.pub"\n')
+    for names in (("two.toml", "trust.toml"), ("two.toml", "one.toml"), ("one.toml", "two.toml")):
+        assert load(folder, *names).policy.require == 2
     assert load(folder, "two.toml", require=1).policy.require == 1
 
 

@@ -108,7 +108,7 @@ REFUSED = {
     "platforms that are none": (b"version = 1\nplatforms = [1]\n[end]\n", "platforms is not what"),
     "a platform that is none": (b'version = 1\nplatforms = ["linux"]\n[end]\n', "not a platform"),
     "a platform with more": (edited('{ platform = "linux/amd64",', '{ x = 1, platform = "linux/amd64",'), "a platform of an image"),  # noqa: E501
-    "a name twice": (edited("[end]\n", TEXT.partition("\n\n")[2]), f"has docker.io/library/nginx@{TWO} twice"),
+    "a name twice": (edited("[end]\n", TEXT.partition("\n\n")[2]), f"has docker.io/library/nginx@{TWO} twice"),  # noqa: E501
     "a name with a letter that looks like another": (edited("team/app", "te\u0430m/app"), "not a reference"),  # noqa: E501
     "a name with a letter that nobody sees": (edited("team/app:1.0", "team/app\u200b:1.0"), "not a reference"),  # noqa: E501
     "a name that turns round": (edited("app:1.0", "app:1.\u202e0"), "not a tag"),

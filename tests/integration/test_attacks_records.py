@@ -211,6 +211,26 @@ def test_a_receipt_that_is_replayed_for_another_registry_is_found_out_by_the_rec
         assert bring_update(elsewhere, tmp_path).code == 0
 
 
+def test_the_receipt_of_a_bundle_that_was_refused_proves_nothing(source, inside, tmp_path):
+    """It names what a stranger's bundle says it carries, and no export leaves any of that out."""
+    for name, key in (("inside", A), ("stranger", STRANGER)):
+        (tmp_path / f"{name}.key").write_bytes(key.to_pem())
+    [public] = write_public(tmp_path, inside=A)
+    bundle, receipt = tmp_path / "1.tar", tmp_path / "1.receipt"
+    words = (f"{source.host}/app:1", "-o", bundle, "--sign", tmp_path / "stranger.key")
+    assert airgap("export", "images", *words).code == 0
+    done = airgap(
+        "import", "bundle", bundle, "--to", inside.host, "--trust", public,
+        "--receipt", receipt, "--sign", tmp_path / "inside.key",
+    )  # fmt: skip
+    assert done.code == 21, done.err
+    assert sent(inside) == []
+    done = export_on(source, tmp_path, "--against", receipt.read_bytes(), "--trust", public)
+    assert done.code == 0, done.err
+    assert catalog_of(tmp_path / "u.tar").held == ()
+    assert APP.blobs[1].descriptor.digest in dict(catalog_of(tmp_path / "u.tar").blobs)
+
+
 def locked(content: Content, registry: EmbeddedRegistry, folder: Path) -> bytes:
     """The lock of an image."""
     path = folder / "images.lock"

@@ -304,9 +304,9 @@ def _record_check(session: Session, flags: ExportFlags, run: Run) -> Check | Non
     trust = trust_of(session, identities_of(flags))
     if trust is None:
         return None
-    from airgap.transfer.record_trust import check_record
+    from airgap.transfer.record_trust import record_signers
 
-    return partial(check_record, trust=trust, run=run)
+    return partial(record_signers, trust=trust, run=run)
 
 
 def _options(flags: ExportFlags, jobs: int, wanted: Wanted) -> ExportOptions:

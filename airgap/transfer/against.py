@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from airgap.bundle.bases import Base, BaseKind
 from airgap.bundle.catalog import CatalogReferrer
@@ -25,12 +25,10 @@ from airgap.transfer.sources import Sources
 if TYPE_CHECKING:  # loaded where such a file is opened
     from airgap.record.lock import Lock
 
-Check = Callable[[OpenedRecord], None]
+Check = Callable[[OpenedRecord], object]
 """Refuses a record that is not signed as it must be."""
-
-
-class _Asks(Protocol):
-    def __call__(self) -> Sources: ...
+SourcesOpener = Callable[[], Sources]
+"""Opens where the images of a lock file are looked up; not used where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ class Need:
 
 
 def read_known(
-    paths: Iterable[Path], *, check: Check | None = None, sources: _Asks, run: Run
+    paths: Iterable[Path], *, check: Check | None = None, sources: SourcesOpener, run: Run
 ) -> Known:
     """Read what the receiver holds.
 
@@ -101,7 +99,7 @@ def _open(path: Path, check: Check | None) -> OpenedRecord:
     return record
 
 
-def _witness(record: OpenedRecord, sources: _Asks, run: Run) -> Witness:
+def _witness(record: OpenedRecord, sources: SourcesOpener, run: Run) -> Witness:
     own_id, content = record.id, record.content
     if isinstance(content, Inventory):
         return _inventory_witness(record.path, own_id, content)

@@ -122,24 +122,6 @@ class CustodyLog:
         with self._opened() as fd:
             self._position(self._tail(fd).line)
 
-    def position(self) -> LogPosition:
-        """How far the log goes, by its last line alone.
-
-        Raises:
-            StorageError: It cannot be read.
-            IntegrityError: Its last line is no entry.
-        """
-        with storage_errors(self.path):
-            try:
-                fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-            except FileNotFoundError:
-                return START
-            try:
-                wait_for_lock(fd, shared=True)
-                return self._position(self._tail(fd).line)
-            finally:
-                os.close(fd)
-
     def lines(self, *, must_exist: bool = False) -> Iterator[bytes]:
         """All that is in the file at this moment, line by line; the last may lack its end.
 

@@ -4,34 +4,17 @@ from __future__ import annotations
 
 from airgap.record.lock import Lock
 from airgap.run import Run
-from airgap.run.events import Notice
 from airgap.transfer.records import OpenedRecord
-from airgap.transfer.trusting import learn
+from airgap.transfer.trusting import learn, tell_signers
 from airgap.trust.policy import Trust
 from airgap.trust.signatures import Signatures
 
 
-def check_record(record: OpenedRecord, trust: Trust | None, *, run: Run) -> None:
-    """Refuse a record that is not signed by whom is trusted.
+def record_signers(record: OpenedRecord, trust: Trust | None, *, run: Run) -> tuple[str, ...]:
+    """The names of those who are trusted and signed a record, which is checked for that.
 
     Where somebody is trusted, what has no signature is refused like what has a wrong one. A lock
     file is the exception: it is no word of another side, but a list of one's own.
-
-    Args:
-        record: What was opened.
-        trust: Who is trusted; None for no demand.
-        run: Told who has signed.
-
-    Raises:
-        SignatureError: It is not signed well enough.
-        BundleFormatError: Its signatures need a newer airgap.
-        StorageError: A list of revoked keys that came with it could not be kept.
-    """
-    record_signers(record, trust, run=run)
-
-
-def record_signers(record: OpenedRecord, trust: Trust | None, *, run: Run) -> tuple[str, ...]:
-    """The names of those who are trusted and signed a record, which is checked for that.
 
     Args:
         record: What was opened.
@@ -49,8 +32,5 @@ def record_signers(record: OpenedRecord, trust: Trust | None, *, run: Run) -> tu
     verdict = learn(trust, signatures.revocations).check(
         record.payload, signatures, what=str(record.path)
     )
-    names = tuple(signer.name for signer in verdict.signers)
-    run.emit(Notice("info", "signed", f"{record.path} is signed by {', '.join(names)}"))
-    for note in verdict.notes:
-        run.warn("signature", note)
-    return names
+    tell_signers(verdict, str(record.path), run=run)
+    return tuple(signer.name for signer in verdict.signers)

@@ -44,14 +44,14 @@ def test_what_is_appended_makes_a_chain(log: CustodyLog, path: Path) -> None:
     positions = [log.append("export", {"number": number}, author=AUTHOR) for number in range(4)]
     lines = path.read_bytes().splitlines(keepends=True)
     assert positions == [position_of(lines[: count + 1]) for count in range(4)]
-    assert log.position() == positions[-1]
+    assert log.check().chain.position == positions[-1]
     found = log.check(anchors=[anchor_of(lines)])
     assert (found.chain.flaws, found.torn, found.chain.position) == ([], 0, positions[-1])
 
 
 def test_a_log_that_is_not_there_is_empty(log: CustodyLog, path: Path) -> None:
     """To look at it makes neither the file nor its folder."""
-    assert log.position() == START
+    assert log.check().chain.position == START
     assert list(log.lines()) == []
     assert log.check().chain.position == START
     assert not path.parent.exists()
@@ -101,7 +101,7 @@ def test_an_entry_that_is_longer_than_what_is_read_at_first_is_found(log: Custod
     """The last line may be of any length up to the limit."""
     log.append("import", {"images": ["x" * 1000] * 500}, author=AUTHOR)
     log.append("import", {"images": ["y" * 1000] * 500}, author=AUTHOR)
-    assert log.position().length == 2
+    assert log.check().chain.position.length == 2
     assert log.check().chain.flaws == []
 
 
@@ -115,7 +115,7 @@ def test_what_a_power_cut_left_is_moved_aside_and_told(
     path.write_bytes(whole + rest)
     found = log.check()
     assert (found.chain.flaws, found.torn) == ([], len(rest))
-    assert log.position().length == 2
+    assert log.check().chain.position.length == 2
     position = log.append("export", {}, author=AUTHOR)
     assert events(path) == ["export", "export", "torn", "export"]
     assert path.read_bytes().startswith(whole)
@@ -141,7 +141,7 @@ def test_a_last_line_that_is_no_entry_is_not_built_upon(log: CustodyLog, path: P
     add(log)
     before = path.read_bytes() + b"nothing\n"
     path.write_bytes(before)
-    for use in (log.position, log.check_writable, lambda: add(log)):
+    for use in (log.check_writable, lambda: add(log)):
         with pytest.raises(IntegrityError, match="is damaged") as caught:
             use()
         assert "airgap log verify" in (caught.value.hint or "")
@@ -259,7 +259,7 @@ def test_whether_a_log_can_be_written_is_found_out_without_an_entry(
     """A command that must have its entry asks before it begins."""
     log.check_writable()
     assert path.read_bytes() == b""
-    assert log.position() == START
+    assert log.check().chain.position == START
 
 
 def test_a_check_can_be_interrupted(log: CustodyLog) -> None:

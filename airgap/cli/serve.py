@@ -33,6 +33,7 @@ from airgap.run import Run
 from airgap.run.events import Notice
 from airgap.server.certificates import SelfSigned
 from airgap.server.run import resolve, serve
+from airgap.trust.policy import Signer
 
 COMMAND = "serve"
 _STOPPING = Notice(
@@ -76,6 +77,7 @@ class ServeResult:
     has_users: bool
     certificate_authority: str | None
     fingerprint: str | None
+    signers: tuple[Signer, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +248,7 @@ def _result(serving: Serving, port: int) -> ServeResult:
         has_users=serving.has_users,
         certificate_authority=str(trusted.authority) if trusted else None,
         fingerprint=trusted.fingerprint if trusted else None,
+        signers=serving.signers,
     )
 
 

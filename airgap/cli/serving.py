@@ -45,7 +45,7 @@ from airgap.server.run import Chore, ServerOptions, new_connections
 from airgap.server.tls import ServerTls
 from airgap.transfer.serving import import_names, served_arrival
 from airgap.transfer.trusting import check_bundle_trust
-from airgap.trust.policy import Trust
+from airgap.trust.policy import Signer, Trust
 from airgap.wording import count_text
 
 _RENEW_SECONDS = 3600.0
@@ -64,6 +64,7 @@ class Serving:
         health: Says whether it works.
         metrics: Its numbers.
         self_signed: Its own certificate authority, if it has one.
+        signers: Those who are trusted and have signed bundles that it serves.
 
     Raises:
         SettingsError: It would let in whoever comes.
@@ -74,6 +75,7 @@ class Serving:
         self.metrics = Metrics()
         self.connections = new_connections(options.limits)
         self.self_signed: SelfSigned | None = None
+        self.signers: tuple[Signer, ...] = ()
         self._run = run
         self._stack = ExitStack()
         self._data: DataDepot | None = None
@@ -249,8 +251,11 @@ class Serving:
         """Refuse to serve bundles that are not signed as is demanded."""
         options, trust = self.options, self.options.trust()
         detached = signatures_of(options.signature, trust, options.bundles, run=self._run)
+        found: dict[Signer, None] = {}
         for reader in readers:
-            check_bundle_trust(reader.catalog, trust, detached, run=self._run)
+            verdict = check_bundle_trust(reader.catalog, trust, detached, run=self._run)
+            found |= dict.fromkeys(verdict.signers if verdict is not None else ())
+        self.signers = tuple(found)
 
     def _open_guard(self) -> Guard:
         options, folder = self.options, self.options.state_folder

@@ -47,7 +47,8 @@ from airgap.errors import (
     StorageError,
 )
 from airgap.oci.digest import Digest
-from airgap.transfer.trusting import trust_finding
+from airgap.transfer.trusting import BundleJudge
+from airgap.trust.policy import Signer
 
 COMMAND = "verify bundle"
 _ERRORS: dict[ExitCode, type[AirgapError]] = {
@@ -78,6 +79,7 @@ class VerifyResult:
     notes: tuple[str, ...]
     held_blobs: int = 0
     held_size: int = 0
+    signers: tuple[Signer, ...] = ()
 
 
 class VerifyFlags(OutputFlags, CustodyFlags, SignatureFlags):
@@ -122,9 +124,11 @@ def verify_bundle(invocation: Invocation, **flags: Unpack[VerifyFlags]) -> None:
         entry.tell(paths=file_names(paths))
         trust = trust_of(session, identities_of(flags))
         check: Callable[..., CheckReport] = check_encrypted_bundle
+        judge = None
         if not is_encrypted(paths):
             detached = signatures_of(flags["signature"], trust, paths, run=run)
-            check = partial(check_bundle, trust=trust_finding(trust, detached, run=run))
+            judge = None if trust is None else BundleJudge(trust, detached, run=run)
+            check = partial(check_bundle, trust=judge and judge.find_problem)
         elif trust is not None:
             run.warn("signature", "signatures of what is encrypted are checked by its import")
         report = check(
@@ -135,13 +139,13 @@ def verify_bundle(invocation: Invocation, **flags: Unpack[VerifyFlags]) -> None:
             expect=expected,
         )
         entry.verified(report)
-        result = _result(report, time.monotonic() - started)
+        result = _result(report, time.monotonic() - started, judge.signers if judge else ())
         session.show_result(result, lambda: _lines(result))
         if report.findings:
             raise _problems(report)
 
 
-def _result(report: CheckReport, seconds: float) -> VerifyResult:
+def _result(report: CheckReport, seconds: float, signers: tuple[Signer, ...]) -> VerifyResult:
     return VerifyResult(
         report.name,
         report.bundle_id,
@@ -158,6 +162,7 @@ def _result(report: CheckReport, seconds: float) -> VerifyResult:
         report.notes,
         len(report.catalog.held) if report.catalog else 0,
         report.catalog.held_size if report.catalog else 0,
+        signers,
     )
 
 

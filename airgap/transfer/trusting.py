@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from airgap.bundle.catalog import Catalog
 from airgap.bundle.finding import Finding
 from airgap.errors import BundleFormatError, SignatureError
 from airgap.run import Run
 from airgap.run.events import Notice
-from airgap.trust.policy import Trust, Verdict
+from airgap.trust.policy import Signer, Trust, Verdict
 from airgap.trust.signatures import Signatures
 from airgap.trust.trust_files import keep
 
@@ -42,37 +40,51 @@ def check_bundle_trust(
     trust = learn(trust, signatures.revocations)
     verdict = trust.check(catalog.raw, signatures)
     if run is not None:
-        names = ", ".join(
-            f"{signer.name} ({signer.key.short})" if signer.key else signer.name
-            for signer in verdict.signers
-        )
-        run.emit(Notice("info", "signed", f"the bundle is signed by {names}"))
-        for note in verdict.notes:
-            run.warn("signature", note)
+        tell_signers(verdict, "the bundle", run=run)
     return verdict
 
 
-def trust_finding(
-    trust: Trust | None, detached: Signatures | None = None, *, run: Run | None = None
-) -> Callable[[Catalog], Finding | None] | None:
-    """What judges the signatures of a bundle that is verified; None where nothing is demanded.
+class BundleJudge:
+    """Judges the signatures of a bundle that is verified.
 
     Args:
-        trust: Who is trusted; None for no demand.
+        trust: Who is trusted.
         detached: Signatures that came beside the bundle.
         run: Told who has signed.
-    """
-    if trust is None:
-        return None
 
-    def judge(catalog: Catalog) -> Finding | None:
+    Attributes:
+        signers: Afterwards: those who are trusted and have signed.
+    """
+
+    def __init__(self, trust: Trust, detached: Signatures, *, run: Run) -> None:
+        self._trust = trust
+        self._detached = detached
+        self._run = run
+        self.signers: tuple[Signer, ...] = ()
+
+    def find_problem(self, catalog: Catalog) -> Finding | None:
+        """What is wrong with the signatures of a catalog; None for nothing.
+
+        Raises:
+            StorageError: A list of revoked keys could not be kept.
+        """
         try:
-            check_bundle_trust(catalog, trust, detached, run=run)
+            verdict = check_bundle_trust(catalog, self._trust, self._detached, run=self._run)
         except (SignatureError, BundleFormatError) as error:
             return Finding("signature", error.message, error.hint)
+        self.signers = verdict.signers if verdict is not None else ()
         return None
 
-    return judge
+
+def tell_signers(verdict: Verdict, what: str, *, run: Run) -> None:
+    """Say who has signed something, and what is worth knowing of other signatures."""
+    names = ", ".join(
+        f"{signer.name} ({signer.key.short})" if signer.key else signer.name
+        for signer in verdict.signers
+    )
+    run.emit(Notice("info", "signed", f"{what} is signed by {names}"))
+    for note in verdict.notes:
+        run.warn("signature", note)
 
 
 def learn(trust: Trust, revocations: bytes) -> Trust:

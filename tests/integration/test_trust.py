@@ -233,9 +233,13 @@ def test_verify_names_the_signature_among_what_is_wrong(release, tmp_path):
 
 def test_a_signed_bundle_is_verified(release, tmp_path):
     """With the name of who signed it."""
-    done = airgap("verify", "bundle", SIGNED.write(tmp_path), "--trust", release)
+    made = SIGNED.write(tmp_path)
+    done = airgap("verify", "bundle", made, "--trust", release)
     assert done.code == 0, done.err
     assert "signed by release" in done.err
+    done = airgap("verify", "bundle", made, "--trust", release, "--json")
+    assert done.lines[-1]["signers"] == [{"name": "release", "key": str(A.id)}]
+    assert airgap("verify", "bundle", made, "--json").lines[-1]["signers"] == []
 
 
 def test_without_trust_signatures_are_not_looked_at(inside, tmp_path):

@@ -238,8 +238,9 @@ def test_a_registry_keeps_what_it_learns_in_its_data_folder(revoker, tmp_path):
     data = tmp_path / "data"
     news = signed_by(MADE, B, revocations=revoking([A], REVOKER))
     (tmp_path / "news").mkdir()
-    with served(news.write(tmp_path / "news"), "--data", data, "--trust", revoker):
-        pass
+    with served(news.write(tmp_path / "news"), "--data", data, "--trust", revoker) as server:
+        [signer] = server.result["signers"]
+    assert signer["key"] == str(B.id)
     assert (data / "revocations.json").exists()
     again = ("serve", SIGNED.write(tmp_path), "--data", data, "--trust", revoker)
     assert_refused(airgap(*again, "--listen", "127.0.0.1:0"), 21, "signature", "is revoked")

@@ -284,6 +284,7 @@ def _need(
                 f"--mount-from {name!r} is not a repository",
                 hint="write its path in the registry, without the registry: team/base",
             )
+    bundle, trust = flags["missing_for"], trust_of(session)
     options = MissingOptions(
         made=origin.made,
         by=origin.by,
@@ -291,8 +292,9 @@ def _need(
         only=flags["only"],
         mount_from=flags["mount_from"],
         jobs=session.settings.jobs,
+        trust=trust,
+        signatures=signatures_of((), trust, bundle, run=run),
     )
-    bundle = flags["missing_for"]
     with encrypted_bundle(bundle, flags["identity"], flags["passphrase_file"], run) as opened:
         return InventoryReport(
             find_missing(opened or bundle, to, client=client, options=options, run=run)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -23,7 +23,10 @@ from airgap.transfer.decrypted import EncryptedBundle
 from airgap.transfer.destination import Destination, plan_targets
 from airgap.transfer.publication import Publication, plan_publications
 from airgap.transfer.receiver import RegistryReceiver
+from airgap.transfer.trusting import check_bundle_trust
 from airgap.transfer.workers import Task, Workers
+from airgap.trust.policy import Trust
+from airgap.trust.signatures import Signatures
 from airgap.version import __version__
 
 Front = tuple[Catalog, Mapping[Digest, Document]]
@@ -40,6 +43,9 @@ class MissingOptions:
         jobs: How many requests the registry gets at a time.
         made: When this is.
         by: Who asks.
+        trust: Who must have signed the bundle; None where nobody must. A need names images: what
+            nobody signed could make the other side send any that it has.
+        signatures: Signatures that came beside the bundle.
     """
 
     made: datetime
@@ -48,6 +54,8 @@ class MissingOptions:
     mount_from: tuple[str, ...] = ()
     jobs: int = 4
     by: str = ""
+    trust: Trust | None = None
+    signatures: Signatures = field(default_factory=Signatures)
 
 
 def find_missing(
@@ -75,10 +83,12 @@ def find_missing(
         without any of them where nothing is missing.
 
     Raises:
+        SignatureError: The bundle is not signed as is demanded; nothing was asked then.
         AirgapError: The bundle cannot be read, or the registry could not tell.
     """
     run = run or Run()
     catalog, documents = _front(bundle, run)
+    check_bundle_trust(catalog, options.trust, options.signatures, run=run)
     targets = plan_targets(catalog.images, to, keep_host=options.keep_host, only=options.only)
     publications = plan_publications(targets, catalog, documents)
     receiver = RegistryReceiver(client.within(run), to.registry)

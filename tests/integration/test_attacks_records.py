@@ -16,6 +16,7 @@ from airgap.oci.digest import Digest
 from airgap.record.inventory import Inventory
 from airgap.record.lock import Lock
 from airgap.record.receipt_format import parse_receipt
+from airgap.transfer.records import open_record
 from airgap.trust import signed
 from airgap.trust.keys import PrivateKey
 from airgap.trust.signatures import KeySignature, Signatures
@@ -229,6 +230,32 @@ def test_the_receipt_of_a_bundle_that_was_refused_proves_nothing(source, inside,
     assert done.code == 0, done.err
     assert catalog_of(tmp_path / "u.tar").held == ()
     assert APP.blobs[1].descriptor.digest in dict(catalog_of(tmp_path / "u.tar").blobs)
+
+
+def test_no_need_is_found_for_a_bundle_that_nobody_trusted_signed(
+    source, inside, tmp_path, monkeypatch
+):
+    """A courier's own bundle would name images, and a signed need make the other side send them."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    trust_file(tmp_path / "config/airgap", ("release", A, ""))
+    for name, key in (("release", A), ("stranger", STRANGER)):
+        (tmp_path / f"{name}.key").write_bytes(key.to_pem())
+    held = tmp_path / "held"
+    held.write_bytes(by(A, HELD))
+    for signing, code in ((), 21), (("stranger",), 21), (("release",), 0):
+        path, need_file = tmp_path / f"{len(signing)}{code}.tar", tmp_path / "need.inventory"
+        words = [word for name in signing for word in ("--sign", tmp_path / f"{name}.key")]
+        done = airgap(
+            "export", "images", f"{source.host}/app:2", "--against", held, "-o", path, *words
+        )
+        assert done.code == 0, done.err
+        done = airgap(
+            "export", "inventory", "--from", inside.host, "--missing-for", path, "-o", need_file
+        )
+        assert done.code == code, done.err
+        assert need_file.exists() == (code == 0)
+        assert (inside.count() == 0) == (code != 0)
+    assert open_record(need_file).content.need == catalog_of(path).id
 
 
 def locked(content: Content, registry: EmbeddedRegistry, folder: Path) -> bytes:

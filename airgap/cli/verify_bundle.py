@@ -43,6 +43,7 @@ from airgap.errors import (
     ExitCode,
     IncompleteBundleError,
     IntegrityError,
+    SettingsError,
     SignatureError,
     StorageError,
 )
@@ -113,7 +114,8 @@ def verify_bundle(invocation: Invocation, **flags: Unpack[VerifyFlags]) -> None:
     tells the worst: 22 the structure, 21 the signatures, 20 other bytes than promised, 23 something
     is missing.
 
-    Of encrypted files every byte is checked for damage, with no key; what is in them is not.
+    Of encrypted files every byte is checked for damage, with no key; what is in them is not, and
+    neither are signatures.
     """
     session = Session(invocation, flags, command=COMMAND)
     expect = flags["expect"]
@@ -128,7 +130,12 @@ def verify_bundle(invocation: Invocation, **flags: Unpack[VerifyFlags]) -> None:
         if not is_encrypted(paths):
             detached = signatures_of(flags["signature"], trust, paths, run=run)
             judge = None if trust is None else BundleJudge(trust, detached, run=run)
-            check = partial(check_bundle, trust=judge and judge.find_problem)
+            check = partial(check_bundle, trust=None if judge is None else judge.find_problem)
+        elif _asks_for_signatures(flags):
+            raise SettingsError(
+                f"{paths[0]} is encrypted, and its signatures cannot be checked without its key",
+                hint="`airgap import bundle --dry-run --identity KEY --trust KEY` checks them",
+            )
         elif trust is not None:
             run.warn("signature", "signatures of what is encrypted are checked by its import")
         report = check(
@@ -143,6 +150,12 @@ def verify_bundle(invocation: Invocation, **flags: Unpack[VerifyFlags]) -> None:
         session.show_result(result, lambda: _lines(result))
         if report.findings:
             raise _problems(report)
+
+
+def _asks_for_signatures(flags: VerifyFlags) -> bool:
+    """Whether options, and not just settings, demand that signatures are checked."""
+    identity = flags["certificate_identity"]
+    return bool(flags["trust"] or flags["signature"] or flags["require"] or identity)
 
 
 def _result(report: CheckReport, seconds: float, signers: tuple[Signer, ...]) -> VerifyResult:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pyrage
 import pytest
 
+from airgap.trust.keys import PrivateKey
 from tests.support import builders
 from tests.support.command_line import airgap, assert_refused
+from tests.support.signing import write_public
 
 KEY = pyrage.x25519.Identity.generate()
 IMAGE = builders.image(layers=(2_500_000, 900_000), seed=3)
@@ -60,6 +62,19 @@ def test_damage_is_told_with_its_volume_and_the_exit_code_of_damage(name, tmp_pa
     done = airgap("verify", "bundle", path)
     assert done.code == 20
     assert "r.tar.age does not have the bytes that were written" in done.out
+
+
+@pytest.mark.parametrize("option", ["--trust", "--signature"])
+def test_signatures_that_nobody_can_check_are_not_passed_over(name, tmp_path, option, monkeypatch):
+    """Whoever demands them is told, and not that all is well; settings only warn."""
+    path = tmp_path / "b.tar"
+    assert airgap("export", "images", name, "-o", path, "--encrypt-to", KEY.to_public()).code == 0
+    [public] = write_public(tmp_path, release=PrivateKey.generate("ed25519"))
+    verify = ("verify", "bundle", f"{path}.age")
+    assert_refused(airgap(*verify, option, public), 2, "settings", "is encrypted")
+    monkeypatch.setenv("AIRGAP_TRUST", str(public))
+    done = airgap(*verify)
+    assert (done.code, "checked by its import" in done.err) == (0, True)
 
 
 def test_a_bundle_with_a_passphrase_goes_over_with_its_key_file(name, inside, tmp_path):

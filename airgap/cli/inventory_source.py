@@ -13,9 +13,8 @@ from airgap.cli.options import BUNDLE, FILE, Command
 from airgap.cli.repositories import read_repositories
 from airgap.cli.session import Session
 from airgap.cli.signing_options import signatures_of, trust_of
-from airgap.content.storage import is_there, storage_errors
+from airgap.content.storage import is_there
 from airgap.errors import SettingsError
-from airgap.oci.layout import LAYOUT_FILE
 from airgap.oci.reference import is_repository
 from airgap.run import Run
 from airgap.transfer.bundle_source import Holdings
@@ -28,15 +27,12 @@ from airgap.transfer.inventory_registry import (
     InventoryReport,
     take_inventory,
 )
+from airgap.transfer.layout_source import is_data_folder
 from airgap.transfer.missing import MissingOptions, find_missing
 from airgap.transfer.trusting import check_bundle_trust
 
 if TYPE_CHECKING:
     from airgap.registry.client import Client
-
-_DATA_MARK = "registry.db"
-_VERSION = "version"
-
 
 _OPTIONS = (
     click.option(
@@ -226,7 +222,7 @@ def _place(sources: tuple[str, ...]) -> InventoryPlace:
                 hint="make one of each, and give --against each",
             )
     paths = tuple(map(_path, sources))
-    data = [path for path in paths if _is_data_folder(path)]
+    data = [path for path in paths if is_data_folder(path)]
     if not data:
         return InventoryPlace(paths=paths)
     if len(paths) > 1:
@@ -246,12 +242,6 @@ def _path(text: str) -> Path:
         raise SettingsError(
             f"{text}: there is no user of this name with a folder", hint="write the whole path"
         ) from error
-
-
-def _is_data_folder(path: Path) -> bool:
-    with storage_errors(path):
-        has_database = (path / _DATA_MARK).is_file() or (path / "uploads").is_dir()
-        return has_database and (path / _VERSION).is_file() and (path / LAYOUT_FILE).is_file()
 
 
 def _options(

@@ -23,7 +23,7 @@ from airgap.oci import mediatype
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest, Verifier
 from airgap.oci.document import parse_object
-from airgap.oci.layout import CONTAINERD_NAME, INDEX_FILE, REF_NAME, blob_path
+from airgap.oci.layout import CONTAINERD_NAME, INDEX_FILE, LAYOUT_FILE, REF_NAME, blob_path
 from airgap.oci.manifest import MAX_MANIFEST_SIZE, Document, parse_manifest
 from airgap.oci.reference import Reference
 from airgap.oci.referrers import cosign_subject
@@ -52,7 +52,7 @@ class LayoutFolder:
         documents: Every manifest and index that its images need.
 
     Raises:
-        SettingsError: A name is not a full one.
+        SettingsError: A name is not a full one, or a registry keeps its data here.
         ContentNotFoundError: A manifest is not there.
         IntegrityError: A manifest has another digest or size than it should have.
         InvalidContentError: index.json or a manifest makes no sense.
@@ -98,6 +98,13 @@ class LayoutFolder:
         """Nothing stays open."""
 
     def _entries(self) -> tuple[Descriptor, ...]:
+        if is_data_folder(self._root):
+            # It is a layout by its files, but index.json names nothing of what it holds.
+            raise SettingsError(
+                f"{self.name} is the data of a registry, and no image layout",
+                hint=f"`airgap export inventory --from {self.name}` writes down what it holds; "
+                "`airgap serve --data` serves it to export from",
+            )
         path = self._root / INDEX_FILE
         with storage_errors(path), path.open("rb") as file:
             raw = file.read(MAX_INDEX + 1)
@@ -211,6 +218,17 @@ class LayoutFolder:
             else f"{self.name}: {entry.digest} has {shown}",
             hint=_FULL_NAMES,
         )
+
+
+def is_data_folder(path: Path) -> bool:
+    """Whether a registry that airgap serves keeps its data in a folder.
+
+    Raises:
+        StorageError: The system does not say.
+    """
+    with storage_errors(path):
+        has_database = (path / "registry.db").is_file() or (path / "uploads").is_dir()
+        return has_database and (path / "version").is_file() and (path / LAYOUT_FILE).is_file()
 
 
 def _chunks(path: Path, fd: int, offset: int) -> Iterator[bytes]:

@@ -17,6 +17,7 @@ from airgap.record.inventory import Inventory
 from airgap.server.data_inventory import inventory_of_data_folder
 from airgap.version import __version__
 from tests.support.builders import Content, image, push
+from tests.support.command_line import airgap, assert_refused
 from tests.support.datafolders import opened
 from tests.support.embedded import EmbeddedRegistry
 from tests.support.inventory_walk import ask, fill
@@ -189,3 +190,17 @@ def test_a_database_elsewhere_must_be_named(root: Path) -> None:
     """And one that is in the folder must not."""
     with pytest.raises(SettingsError, match=r"its own registry\.db"):
         read(root, database_url="postgresql+psycopg://nobody@localhost/none")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("compare", "{data}", "{data}"),
+        ("export", "images", "example.com/a:1", "-o", "{data}.tar", "--against", "{data}"),
+        ("export", "images", "-o", "{data}.tar", "--from", "{data}"),
+    ],
+)
+def test_a_data_folder_is_no_empty_image_layout(root: Path, command: tuple[str, ...]) -> None:
+    """It has the files of one, and would seem to hold nothing: the hint says what reads it."""
+    done = airgap(*(part.format(data=root) for part in command))
+    assert_refused(done, 2, "settings", "is the data of a registry", "airgap export inventory")

@@ -24,6 +24,7 @@ from airgap.trust import signed
 from airgap.trust.keys import PrivateKey
 from airgap.trust.signatures import Signatures
 from tests.support import builders
+from tests.support.builders import AMD64, ARM64
 from tests.support.command_line import airgap
 from tests.support.differentials import against
 from tests.support.inventories import make_inventory
@@ -183,6 +184,19 @@ def test_an_inventory_of_a_bundle_names_sources(written):
     known = against([written(told.raw)])
     found = known.find(APP.blobs[1].descriptor, ["example.com/team/app"])
     assert (found.base.kind, found.repository) == ("bundle", "example.com/team/app")
+
+
+def test_a_lock_of_some_platforms_speaks_of_these_alone(outside, tmp_path):
+    """Layers of a platform that the lock leaves out are not taken to be with the receiver."""
+    image = builders.multi_platform((AMD64, ARM64), seed=3, layers=(3000,))
+    builders.push(outside.repository("team/app"), image, tag="1.0")
+    name, lock = f"{outside.host}/team/app:1.0", tmp_path / "amd64.lock"
+    assert airgap("lock", name, "--platform", "linux/amd64", "-o", lock).code == ExitCode.OK
+    assert asked(outside, lock, tmp_path).code == ExitCode.OK
+    catalog = catalog_of(tmp_path / "u.tar")
+    amd64, arm64 = ({blob.descriptor.digest for blob in c.blobs} for c in image.children[:2])
+    assert amd64 <= {blob.digest for blob in catalog.held}
+    assert arm64 <= {digest for digest, _ in catalog.blobs}
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 import pyrage
 import pytest
 
+from airgap.bundle.bases import Base
 from airgap.content.age import Identities, Recipients
 from airgap.errors import IncompleteBundleError, IntegrityError, MissingBaseError
 from airgap.oci.reference import Reference
@@ -20,13 +21,24 @@ from airgap.transfer.destination import Destination
 from airgap.transfer.encrypted import Encryption
 from airgap.transfer.export import ExportOptions, export_images
 from airgap.transfer.gather import Gathering, gather_bundle
+from airgap.transfer.known import Claim
 from airgap.transfer.outcome import ImportResult
 from airgap.transfer.publish import ImportOptions, import_bundle
 from tests.support import builders
 from tests.support.builders import Content
 from tests.support.differentials import against, pack_against, put_blob, told
 from tests.support.embedded import EmbeddedRegistry, Status
-from tests.support.transfers import assert_holds, bring, catalog_of, export, open_client, sent
+from tests.support.known import witness
+from tests.support.receipts import digest_of
+from tests.support.transfers import (
+    assert_holds,
+    bring,
+    catalog_of,
+    export,
+    open_client,
+    pack_into,
+    sent,
+)
 
 BASE = builders.layer(300_000, seed=1)
 TOP = builders.layer(2000, seed=2)
@@ -95,6 +107,7 @@ def test_an_empty_registry_is_left_empty_and_what_it_lacks_is_named(
     wanted = f"`airgap export inventory --from {inside.host} --missing-for update.tar -o need"
     assert wanted in error.hint
     assert "`airgap export images --exactly need.inventory" in error.hint
+    assert inside.count("HEAD", re.escape(str(BASE.descriptor.digest))) == 1
     assert sent(inside) == []
     assert list(inside.depot.repositories()) == []
 
@@ -185,7 +198,10 @@ def test_mount_from_finds_what_lies_elsewhere(update, inside):
     with pytest.raises(MissingBaseError) as caught:
         bring(update, inside.host, mount_from=("mirror/alpine",))
     assert "--mount-from mirror/alpine -o" in (caught.value.hint or "")
-    result = bring(update, inside.host, mount_from=("mirror/alpine", "mirror/debian"))
+    for order in (("mirror/alpine", "mirror/debian"), ("mirror/debian", "mirror/alpine")):
+        result = bring(update, inside.host, mount_from=order, dry_run=True)
+        assert result.blobs_mounted == 1
+    result = bring(update, inside.host, mount_from=order)
     assert result.blobs_mounted == 1
     assert_holds(inside, "app", APP, "1")
 
@@ -224,6 +240,34 @@ def test_whole_images_go_on_with_keep_going(inside, tmp_path, way):
     assert failure.error.missing == (str(BASE.descriptor.digest),)
     assert_holds(inside, "web", WEB, "1")
     assert list(inside.depot.repositories()) == ["web"]
+
+
+def test_nothing_is_taken_over_for_an_image_that_lacks_something_else(inside, tmp_path):
+    """What lies elsewhere does not come into the repository of an image that is not completed."""
+    put_blob(inside.repository("team/os"), TOP)
+    path = pack_against(tmp_path, {"app:1": APP, "web:1": WEB}, {"app": [BASE], "team/os": [TOP]})
+    result = bring(path, inside.host, keep_going=True)
+    assert [image.outcome for image in result.images] == ["failed", "pushed"]
+    assert result.blobs_mounted == 0
+    assert not inside.repository("app").has_blob(TOP.descriptor)
+    assert sorted(inside.depot.repositories()) == ["team/os", "web"]
+
+
+def test_an_image_waits_only_for_what_the_bundle_is_a_supplement_of(inside, tmp_path):
+    """What another base should have, and has not, is missing, whatever comes with the need."""
+    need, claim = Base("need", catalog_id := digest_of("update"), inside.host), Claim(None)
+    only_top = {TOP.descriptor.digest: claim}
+    also = told({"app": [BASE]}).including([witness(need, only_top)])
+    path = pack_into(tmp_path, {"app:1": APP, "web:1": WEB}, known=also)
+    assert {base.kind for base in catalog_of(path).bases} == {"inventory", "need"}
+    with pytest.raises(MissingBaseError) as caught:
+        bring(path, inside.host)
+    assert str(BASE.descriptor.digest) in caught.value.missing
+    assert sent(inside) == []
+    put_blob(inside.repository("app"), BASE)
+    result = bring(path, inside.host)
+    assert [image.outcome for image in result.images] == ["waiting", "pushed"]
+    assert str(catalog_id) in " ".join(result.notes)
 
 
 def test_a_dry_run_counts_what_it_would_mount(inside, tmp_path):

@@ -22,6 +22,7 @@ from airgap.errors import BundleFormatError, ExitCode, IncompleteBundleError, Si
 from airgap.oci.digest import Digest
 from airgap.oci.document import canonical_bytes
 from airgap.oci.layout import REF_NAME
+from airgap.oci.mediatype import OCTET_STREAM
 from airgap.run import Run
 from airgap.wording import size_text
 from tests.support import builders, bundles
@@ -190,6 +191,12 @@ def base(**values: object) -> Change:
     return lambda v: v["bases"][0].update(values)
 
 
+def left_out(blob: dict[str, Any], parent: dict[str, Any]) -> dict[str, Any]:
+    """A blob that is left to the receiver as one that is left out."""
+    named = {"digest": blob["digest"], "size": blob["size"], "mediaType": OCTET_STREAM}
+    return named | {"reason": "non-distributable", "parents": [parent["digest"]]}
+
+
 CYRILLIC_A = "\N{CYRILLIC SMALL LETTER A}"
 
 
@@ -212,6 +219,7 @@ CYRILLIC_A = "\N{CYRILLIC SMALL LETTER A}"
         lambda v: v["bases"].append({"kind": "bundle", "id": v["bases"][0]["id"]}),
         lambda v: v["blobs"].append({"digest": v["held"][0]["digest"], "size": SIZE}),
         lambda v: v["held"][0].update(digest=v["manifests"][0]["digest"]),
+        lambda v: v["omitted"].append(left_out(v["held"][0], v["manifests"][0])),
         held(base=1),
         held(base=-1),
         held(base=True),

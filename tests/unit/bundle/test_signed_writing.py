@@ -183,6 +183,20 @@ def test_a_damaged_front_does_not_make_all_else_seem_wrong(tmp_path: Path) -> No
     assert report.catalog.signatures == SIGNATURES
 
 
+@pytest.mark.parametrize("member", ["index.json", "airgap/catalog.json", "airgap/placement.json"])
+def test_a_damaged_front_of_a_volume_is_the_only_finding(tmp_path: Path, member: str) -> None:
+    """What is compared with a sound volume is compared with its signatures in between."""
+    made = split(MADE, 1500)
+    paths = made.write(tmp_path)
+    offset = made.data[1].index(member.encode()) + 600
+    paths[1].write_bytes(bundles.flip(made.data[1], offset))
+    report = check_bundle(tmp_path, run=Run())
+    (finding,) = report.findings
+    assert finding.volume == 2
+    assert member in finding.message
+    assert report.blobs == len(MADE.contents)
+
+
 def test_signatures_of_a_bundle_in_a_layer_are_not_taken_for_its_own(tmp_path: Path) -> None:
     """What is damaged is searched, but not in the content."""
     inner = pack([(NAME, b'{"of":"another bundle"}')])

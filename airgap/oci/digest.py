@@ -46,6 +46,9 @@ class Digest:
     def __str__(self) -> str:
         return f"{self.algorithm}:{self.hex}"
 
+    def __hash__(self) -> int:
+        return hash(self.hex)  # which Python keeps: plans look up millions of digests
+
     @property
     def short(self) -> str:
         """The first twelve hex digits with the algorithm, for people."""

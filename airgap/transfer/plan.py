@@ -169,11 +169,13 @@ def _merge(
     configs: set[Digest] = set()
     for reference, closure in closures.items():
         documents |= closure.documents
+        repository = reference.name
         for digest, blob in closure.blobs.items():
-            blobs.setdefault(digest, blob)
-            repositories = places.setdefault(digest, [])
-            if reference.name not in repositories:
-                repositories.append(reference.name)
+            repositories = places.get(digest)
+            if repositories is None:
+                blobs[digest], places[digest] = blob, [repository]
+            elif repository not in repositories:
+                repositories.append(repository)
         for document in closure.documents.values():
             if isinstance(document, Manifest) and document.config is not None:
                 configs.add(document.config.digest)
@@ -183,9 +185,9 @@ def _merge(
     # An entry of an index is left to nobody, even where only the blobs endpoint knows it.
     leavable = {d: blob for d, blob in blobs.items() if d not in resolution.unreadable}
     left = leave_known(leavable, places, known)
-    travelling = blobs.keys() - left.held.keys()
-    ordered = sorted(configs & travelling)
-    ordered += [d for d in blobs if d in travelling and d not in configs]
+    travelling = [digest for digest in blobs if digest not in left.held]
+    ordered = sorted(digest for digest in travelling if digest in configs)
+    ordered += [digest for digest in travelling if digest not in configs]
     named = _named(resolution, closures)
     images = [
         CatalogImage(name, digest, _load(digest, closure, selection, resolution.loads.get(name)))
@@ -255,9 +257,10 @@ def _load(
     It never depends on the machine that exports: the same inputs give the same bytes. What the
     source says it is stays so, unless another platform is asked for.
     """
-    root = closure.documents[digest]
+    if not isinstance(closure.documents[digest], Index):
+        return None
     runnable = [m.descriptor.digest for m in runnable_manifests(digest, closure.documents)]
-    if not isinstance(root, Index) or not runnable:
+    if not runnable:
         return None
     if selection.load_platform is None and known in runnable:
         return known

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from airgap.errors import CancelledError, ConflictError, UnavailableError
-from airgap.transfer.destination import Destination
+from airgap.errors import AirgapError, CancelledError, ConflictError, UnavailableError
+from airgap.transfer.destination import Destination, Target, plan_targets
 from airgap.transfer.ledger import Ledger
+from airgap.transfer.outcome import Failure, ImportedImage, Outcome
+from airgap.transfer.publish_report import PublishReport
 from tests.support.bundles import make_bundle
 from tests.support.receipts import digest_of, make_receipt
 
@@ -27,6 +30,26 @@ class Clock:
     def __call__(self) -> datetime:
         self._now += timedelta(minutes=1)
         return self._now
+
+
+class Pass(PublishReport):
+    """What a pass over the media made of some images."""
+
+    def __init__(self, outcomes: Mapping[Target, Outcome], error: AirgapError) -> None:
+        self._outcomes = outcomes
+        self._error = error
+
+    def images(self) -> Iterator[tuple[Target, ImportedImage]]:
+        for target, outcome in self._outcomes.items():
+            name, digest = target.image.reference.tagged, target.image.digest
+            yield target, ImportedImage(name, f"{target.repository}:{target.tag}", digest, outcome)
+
+    def failures(self) -> tuple[Failure, ...]:
+        return tuple(
+            Failure(target.image.reference.tagged, self._error)
+            for target, outcome in self._outcomes.items()
+            if outcome == "failed"
+        )
 
 
 def test_a_ledger_that_never_began_has_no_receipt() -> None:
@@ -106,3 +129,20 @@ def test_the_receipt_of_an_earlier_run_is_replaced() -> None:
     ledger = Ledger(Clock(), before=make_receipt(bundle=CATALOG.id))
     ledger.begin(CATALOG, TO)
     assert ledger.receipt() is not None
+
+
+def test_what_failed_on_one_pass_and_came_on_the_next_has_not_failed() -> None:
+    """Neither as an image nor in the list of failures; what still fails is in both."""
+    one, two, *_ = plan_targets(CATALOG.images, TO)
+    error = UnavailableError("gone")
+    ledger = Ledger(Clock())
+    ledger.begin(CATALOG, TO)
+    ledger.watch(Pass({one: "failed", two: "failed"}, error))
+    ledger.watch(Pass({one: "pushed", two: "failed"}, error))
+    receipt = ledger.receipt()
+    assert receipt is not None
+    outcomes = {image.name: image.outcome for image in receipt.images}
+    names = [target.image.reference.tagged for target in (one, two)]
+    assert [outcomes[name] for name in names] == ["pushed", "failed"]
+    assert [failure.name for failure in receipt.failed] == [names[1]]
+    assert receipt.outcome == "partial"

@@ -9,7 +9,7 @@ from pathlib import Path
 from airgap.bundle.catalog import Catalog
 from airgap.bundle.foreign import ENCRYPTED
 from airgap.content.storage import storage_errors
-from airgap.errors import ContentNotFoundError
+from airgap.errors import ConflictError, ContentNotFoundError
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference
 from airgap.record.inventory import Inventory
@@ -25,11 +25,11 @@ from airgap.transfer.inventory_findings import WalkOptions
 from airgap.transfer.inventory_registry import InventoryOptions, InventoryOrigin, take_inventory
 from airgap.transfer.records import Contents, open_record
 from airgap.transfer.resolve import PHASE
+from airgap.transfer.rollback import THERE
 from airgap.transfer.sources import RegistrySources
 from airgap.transfer.workers import Task, Workers
 
 _BEGINNING = 64 * 1024
-_THERE = frozenset({"pushed", "present", "image-only"})
 ClientOpener = Callable[[], Client]
 """Gives a client, which is opened only where something asks a registry."""
 
@@ -72,7 +72,8 @@ class SideOpener:
         """Ask registries what references stand for, with one request each.
 
         Raises:
-            AirgapError: One stands for nothing, or a registry does not tell.
+            ConflictError: One name stands for two images.
+        AirgapError: One stands for nothing, or a registry does not tell.
         """
         registries = len({reference.registry for reference in references})
         sources = RegistrySources(
@@ -99,8 +100,16 @@ class SideOpener:
         workers = Workers(sources.width, run=self.run, ends=sources.scope)
         workers.finish([asking(reference) for reference in references])
         self.run.emit(PhaseFinished(PHASE))
-        ordered = {_unpinned(reference): found[reference] for reference in references}
-        return Side(name, "list", source_names=ordered)
+        named: dict[Reference, Digest] = {}
+        for reference in references:
+            known = named.setdefault(_unpinned(reference), found[reference])
+            if known != found[reference]:
+                raise ConflictError(
+                    f"{name} asks for {_unpinned(reference).tagged} as {known} and as"
+                    f" {found[reference]}",
+                    hint="one name can stand for one image only: leave out one of them",
+                )
+        return Side(name, "list", source_names=named)
 
     def registry(self, place: Destination) -> Side:
         """Look at a registry, or at what lies below a path in it.
@@ -180,7 +189,7 @@ def _of_receipt(name: str, receipt: Receipt) -> Side:
     there = [
         (image, image.named)
         for image in receipt.images
-        if image.outcome in _THERE and image.named is not None
+        if image.outcome in THERE and image.named is not None
     ]
     sizes = {entry.digest: entry.size for entry in (*receipt.blobs, *receipt.manifests)}
 

@@ -16,7 +16,7 @@ from airgap.oci.digest import Digest
 from airgap.record.log import LogEntry
 
 EVENT = "import"
-_THERE = frozenset({"pushed", "present", "image-only"})
+THERE = frozenset({"pushed", "present", "image-only"})
 """The outcomes after which a name stands for the digest that the log gives with it."""
 
 
@@ -84,7 +84,7 @@ class ImportHistory:
         if entry.event != EVENT or not isinstance(images, list):
             return
         for image in images:
-            if isinstance(image, dict) and image.get("outcome") in _THERE:
+            if isinstance(image, dict) and image.get("outcome") in THERE:
                 self._take_image(image, _Imported(entry.seq, entry.time))
 
     def rollback(self, move: TagMove) -> Rollback | None:

@@ -182,6 +182,18 @@ def test_an_image_by_digest_is_found_in_a_registry(outside, inside, tmp_path) ->
     assert [image["name"] for image in found["added"]] == ["team/app:1"]
 
 
+def test_a_list_gives_a_name_to_one_image_only(first, outside, tmp_path) -> None:
+    """As in an export: with a digest of its own the second line is another image."""
+    name = f"{outside.host}/team/app:1"
+    listed = tmp_path / "images.txt"
+    listed.write_text(f"{name}\n{name}@{SAME.digest}\n")
+    builders.push(outside.repository("team/app"), SAME)
+    done = airgap("compare", listed, first)
+    assert_refused(done, 40, "conflict", str(NEW.digest), str(SAME.digest))
+    listed.write_text(f"{name}\n{name}@{NEW.digest}\n")
+    assert compared(listed, first)["a"]["images"] == 1
+
+
 def test_what_a_list_names_must_be_there(outside, first, tmp_path) -> None:
     """A name that stands for nothing is an error, not a difference."""
     listed = tmp_path / "images.txt"

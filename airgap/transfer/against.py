@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from airgap.bundle.bases import Base, BaseKind
 from airgap.bundle.catalog import CatalogReferrer
 from airgap.bundle.closure import referrers_by_subject, with_referrers
-from airgap.errors import SettingsError
+from airgap.content.storage import is_there
+from airgap.errors import ContentNotFoundError, SettingsError
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference
 from airgap.record.inventory import Inventory
@@ -59,7 +60,7 @@ def read_known(
     Raises:
         AirgapError: One cannot be read, is damaged, or is none of these.
     """
-    records = [_open(path, check) for path in dict.fromkeys(paths)]
+    records = [_open_known(path, check) for path in dict.fromkeys(paths)]
     return Known(_witness(record, sources, run) for record in records)
 
 
@@ -97,6 +98,19 @@ def _open(path: Path, check: Check | None) -> OpenedRecord:
     if check is not None:
         check(record)
     return record
+
+
+def _open_known(path: Path, check: Check | None) -> OpenedRecord:
+    try:
+        return _open(path, check)
+    except ContentNotFoundError as error:
+        if is_there(path):
+            raise
+        error.hint = (
+            "check the path; what a registry holds is written down by "
+            "`airgap export inventory --from REGISTRY`"
+        )
+        raise
 
 
 def _witness(record: OpenedRecord, sources: SourcesOpener, run: Run) -> Witness:

@@ -43,11 +43,14 @@ class RecordFile(Generic[Content]):
             BundleFormatError: It is of another kind, is damaged, or needs a newer airgap.
             SignatureError: The signatures behind it are cut short.
         """
-        record = open_record(path)
+        wrong = BundleFormatError(
+            f"{path} is no {self.name}", hint=f"`{self.maker}` makes one", origin="local"
+        )
+        if is_folder(path):
+            raise wrong
+        record = open_record(path, unknown=wrong)
         if not isinstance(record.content, self.kind):
-            raise BundleFormatError(
-                f"{path} is no {self.name}", hint=f"`{self.maker}` makes one", origin="local"
-            )
+            raise wrong
         return record.content, record
 
     def before(self, path: Path) -> Content | None:
@@ -58,6 +61,10 @@ class RecordFile(Generic[Content]):
             ConflictError: What is there is something else.
             StorageError: It cannot be looked at.
         """
+        if str(path) == "-":
+            raise SettingsError(
+                f"no {self.name} can be written to standard output here", hint="name a file"
+            )
         folder = path.absolute().parent
         if is_folder(path) or not is_folder(folder):
             raise SettingsError(
@@ -76,8 +83,10 @@ class RecordFile(Generic[Content]):
         try:
             return self.read(path)[0]
         except AirgapError as error:
+            plain = f"{path} is no {self.name}"
             raise ConflictError(
-                f"{path} is there and is no {self.name}: {error.message}",
+                f"{path} is there and is no {self.name}"
+                + ("" if error.message == plain else f": {error.message}"),
                 hint="give the new one another name, or remove this",
                 origin="local",
             ) from error

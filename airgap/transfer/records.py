@@ -72,10 +72,14 @@ class OpenedRecord:
         return Digest.of(self.payload)
 
 
-def open_record(path: Path) -> OpenedRecord:
+def open_record(path: Path, *, unknown: BundleFormatError | None = None) -> OpenedRecord:
     """Read an inventory, a receipt, a lock file, a catalog, or what a bundle or layout carries.
 
     Of a bundle in volumes, any one of them is enough. No signature is checked here.
+
+    Args:
+        path: The file, or a folder.
+        unknown: What is raised where it is none of these; by default an error that lists them.
 
     Raises:
         ContentNotFoundError: There is no such file.
@@ -90,13 +94,13 @@ def open_record(path: Path) -> OpenedRecord:
         if beginning.startswith((_TAR, ENCRYPTED)) or beginning[_USTAR] == b"ustar":
             return _open_contents(path)
         if beginning.startswith(b"{"):
-            return _open_json(path, beginning + file.read(_limit(beginning)))
+            return _open_json(path, beginning + file.read(_limit(beginning)), unknown)
         if lock_format.is_lock(beginning):
             from airgap.record.lock import Lock  # only here
 
             raw = beginning + file.read(lock_format.MAX_SIZE + 1 - len(beginning))
             return OpenedRecord(path, Lock.parse(raw, name=str(path)), raw)
-    raise _unknown(path)
+    raise unknown or _unknown(path)
 
 
 def _open_contents(path: Path) -> OpenedRecord:
@@ -110,10 +114,10 @@ def _open_contents(path: Path) -> OpenedRecord:
     return OpenedRecord(path, contents, contents.catalog.raw, contents.catalog.signatures)
 
 
-def _open_json(path: Path, raw: bytes) -> OpenedRecord:
+def _open_json(path: Path, raw: bytes, unknown: BundleFormatError | None) -> OpenedRecord:
     payload, signatures = signed.split(raw, what=str(path))
     try:
-        content = _parse(path, payload)
+        content = _parse(path, payload, unknown)
     except AirgapError as error:
         error.origin = error.origin or "local"
         error.hint = error.hint or "it was damaged or changed: copy it again from where it was made"
@@ -123,7 +127,9 @@ def _open_json(path: Path, raw: bytes) -> OpenedRecord:
     return OpenedRecord(path, content, payload, signatures)
 
 
-def _parse(path: Path, payload: bytes) -> Inventory | Receipt | Contents:
+def _parse(
+    path: Path, payload: bytes, unknown: BundleFormatError | None
+) -> Inventory | Receipt | Contents:
     # Each parser sees for itself that what it gets is what it should be.
     line, end, _ = payload[: inventory_format.MAX_HEADER + 1].partition(b"\n")
     kinds = set(_KIND.findall(line if end else payload))
@@ -141,7 +147,9 @@ def _parse(path: Path, payload: bytes) -> Inventory | Receipt | Contents:
             f"{path} is {shown}, which does not say what a place holds or is of a newer airgap",
             hint=_HINT,
         )
-    raise _unknown(path)
+    if not payload.rstrip().endswith(b"}"):  # what it is stands behind the middle of a record
+        raise BundleFormatError(f"{path} is JSON that is cut short")
+    raise unknown or _unknown(path)
 
 
 def _limit(beginning: bytes) -> int:

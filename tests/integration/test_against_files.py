@@ -25,7 +25,7 @@ from airgap.trust.keys import PrivateKey
 from airgap.trust.signatures import Signatures
 from tests.support import builders
 from tests.support.builders import AMD64, ARM64
-from tests.support.command_line import airgap
+from tests.support.command_line import airgap, assert_refused
 from tests.support.differentials import against
 from tests.support.inventories import make_inventory
 from tests.support.known import inventory, need
@@ -111,6 +111,7 @@ REFUSED = {
     "a compressed one": (gzip.compress(HELD.raw), "says nothing"),
     "HTML": (b"<html>login</html>", "says nothing"),
     "JSON that is cut": (RECEIPT.raw[:-10], "damaged"),
+    "a receipt that is cut early": (RECEIPT.raw[:60], "cut short"),
     "a catalog that is cut": (b'{"mediaType":"application/vnd.airgap.catalog.v1+json"', "damaged"),
     "an inventory that is cut": (HELD.raw[:-3], "cut short"),
     "an inventory with more": (HELD.raw + b"x", "behind its end"),
@@ -161,6 +162,48 @@ def test_no_file_and_no_reader_of_pipes(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(BundleFormatError):
         open_record(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("kind", ["inventory", "receipt"])
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [(b"", "is no {}"), (b"nginx:1.27", "is no {}"), (RECEIPT.raw[:60], "cut short")],
+)
+def test_a_command_for_one_kind_of_record_names_that_kind(written, kind, raw, said):
+    """Nobody who checks a receipt is told to give a bundle or a lock file instead."""
+    done = airgap("verify", kind, written(raw))
+    assert_refused(done, 22, "bundle-format", said.format(kind))
+    assert "lock file" not in done.err
+    assert "bundle or" not in done.err
+
+
+@pytest.mark.parametrize("kind", ["inventory", "receipt"])
+def test_a_folder_is_no_record(kind, bundle, tmp_path):
+    """It is refused as such, and not for the bundles in it."""
+    done = airgap("verify", kind, bundle.parent)
+    assert_refused(done, 22, "bundle-format", f"{bundle.parent} is no {kind}")
+
+
+def test_a_registry_is_no_file_to_export_against(outside, tmp_path):
+    """The hint says how its inventory is made."""
+    name, output = f"{outside.host}/team/app:1.0", tmp_path / "u.tar"
+    done = airgap("export", "images", name, "--against", outside.host, "-o", output)
+    assert_refused(done, 10, "content-not-found", "`airgap export inventory --from REGISTRY`")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("export", "images", "example.com/a:1", "-o", "{bundle}.new", "--lock", "-"),
+        ("import", "bundle", "{bundle}", "--to", "127.0.0.1:1", "--receipt", "-"),
+    ],
+)
+def test_no_file_is_called_like_standard_output(bundle, command, tmp_path, monkeypatch):
+    """Elsewhere - stands for it, so no file of this name is what somebody wants."""
+    monkeypatch.chdir(tmp_path)
+    done = airgap(*(part.format(bundle=bundle) for part in command))
+    assert_refused(done, 2, "settings", "can be written to standard output", "name a file")
+    assert not (tmp_path / "-").exists()
 
 
 def test_a_need_is_not_taken_for_an_inventory(written, tmp_path):

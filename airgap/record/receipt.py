@@ -83,7 +83,7 @@ class ReceiptImage:
 
 @dataclass(frozen=True, slots=True, order=True)
 class ReceiptTag:
-    """A tag that was set beside those of images: cosign's."""
+    """A tag that was set beside those of images that arrived: cosign's, or of one that failed."""
 
     repository: str
     tag: str
@@ -137,7 +137,7 @@ class Receipt:
         images: Every image of the bundle, sorted by name.
         manifests: The manifests that are there, sorted by digest and repository.
         blobs: The configs and layers that are there, likewise.
-        tags: What was tagged beside the images, sorted.
+        tags: What was tagged beside the images that arrived, sorted.
         failed: What failed while the rest went on.
         log: How far the log of custody goes with its entry of this import; None without a log.
         raw: The canonical bytes.

@@ -127,7 +127,8 @@ class Ledger:
             return None
         catalog, to = self._begun.catalog, self._begun.to
         images = tuple(self._images(catalog))
-        names = {(image.repository, image.tag) for image in images}
+        # The tag of an image that failed after it was set is told, too: it names something now.
+        names = {(image.repository, image.tag) for image in images if image.named is not None}
         failed = {f.name: failure_of(f.error, f.name) for f in self._failures()}
         still = {image.name for image in images if image.outcome == "failed"}
         return write_receipt(

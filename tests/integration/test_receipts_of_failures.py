@@ -58,6 +58,16 @@ def test_a_refused_import_leaves_a_failed_receipt(inside, receipt, tmp_path):
     assert (found.blobs, found.manifests) == ((), ())
 
 
+def test_a_tag_that_was_set_before_its_image_failed_is_told(pack, inside, receipt):
+    """The registry takes an image and then does not have it: its tag names something now."""
+    inside.fail(Status(404), method="HEAD", path="/v2/mirror/web/manifests/sha256", times=99)
+    done = take(pack({"app:1": APP, "web:1": WEB}), inside, receipt, "--keep-going")
+    assert done.code == 3
+    found = read(receipt)
+    assert outcomes(found) == {"app:1": "pushed", "web:1": "failed"}
+    assert [(tag.repository, tag.tag) for tag in found.tags] == [("mirror/web", "1")]
+
+
 def test_a_receipt_keeps_what_was_done_before_the_registry_failed(pack, inside, receipt):
     """What arrived before the error is in the receipt, with how far it came."""
     bundle = pack({"app:1": APP, "web:1": WEB})

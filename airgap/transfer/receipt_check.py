@@ -85,12 +85,21 @@ def compare_with_bundle(
     return tuple(_Comparison(receipt, catalog, documents).findings())
 
 
+_Sizes = Mapping[str, Mapping[Digest, int]]
+"""What repositories are said to have, by name."""
+
+
 @dataclass(slots=True)
 class _Comparison:
     receipt: Receipt
     catalog: Catalog
     documents: Mapping[Digest, Document]
-    named: set[tuple[Digest, str]] = field(default_factory=set[tuple[Digest, str]])
+    manifests: _Sizes = field(init=False)
+    blobs: _Sizes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.manifests = _sizes(self.receipt.manifests)
+        self.blobs = _sizes(self.receipt.blobs)
 
     def findings(self) -> Iterator[ReceiptFinding]:
         yield from self._bases()
@@ -136,18 +145,18 @@ class _Comparison:
         ]
         blobs = [(blob.digest, blob.size) for blob in publication.blobs]
         blobs += [(blob.digest, blob.size) for blob in publication.held]
-        yield from self._entries("manifest", self.receipt.manifests, manifests, repository, found)
-        yield from self._entries("blob", self.receipt.blobs, blobs, repository, found)
+        yield from self._entries("manifest", self.manifests, manifests, repository, found)
+        yield from self._entries("blob", self.blobs, blobs, repository, found)
 
     def _entries(
         self,
         what: str,
-        entries: Sequence[ReceiptEntry],
+        sizes: _Sizes,
         wanted: Sequence[tuple[Digest, int]],
         repository: str,
         image: ReceiptImage,
     ) -> Iterator[ReceiptFinding]:
-        there = {e.digest: e.size for e in entries if e.repository == repository}
+        there = sizes.get(repository, {})
         for digest, size in wanted:
             if digest not in there:
                 text = f"the receipt lacks the {what} {digest} of {image.name} in {repository}"
@@ -164,3 +173,10 @@ class _Comparison:
                 yield ReceiptFinding(
                     "unexplained", text, digest=entry.digest, repository=entry.repository
                 )
+
+
+def _sizes(entries: Iterable[ReceiptEntry]) -> _Sizes:
+    found: dict[str, dict[Digest, int]] = {}
+    for entry in entries:
+        found.setdefault(entry.repository, {})[entry.digest] = entry.size
+    return found

@@ -11,7 +11,10 @@ import pyrage
 import pytest
 
 from airgap.content.depot import Repository
+from airgap.oci.digest import Digest
 from airgap.oci.document import canonical_bytes
+from airgap.oci.mediatype import OCI_MANIFEST
+from airgap.oci.platform import Platform
 from airgap.trust import signed
 from airgap.trust.keys import PrivateKey
 from airgap.trust.signatures import Signatures
@@ -159,6 +162,43 @@ def test_what_the_registry_lost_or_changed_since_is_found(inside, receipt, chang
     assert kinds(done) == expected
 
 
+def test_a_tag_of_a_signature_that_is_gone_is_found(inside, receipt):
+    """Tags that name no image came with the bundle as well, and are asked for."""
+    [tag] = json.loads(receipt.read_bytes())["tags"]
+    inside.repository(tag["repository"]).delete_tag(tag["tag"])
+    done = verify(receipt, "--registry", inside.host, "--json")
+    assert done.code == 23
+    assert kinds(done) == ["missing"]
+
+
+def test_a_tag_that_a_registry_names_by_another_algorithm_has_not_moved(pack, inside, tmp_path):
+    """A registry may know a manifest by sha512, and say its sha256 where a tag is asked for."""
+    long = builders.manifest(APP.blobs[0], [BASE], artifact_type="text/plain", algorithm="sha512")
+    bundle, path = pack({"long:1": long}), tmp_path / "long.receipt"
+    done = airgap("import", "bundle", bundle, "--to", inside.host, "--receipt", path)
+    assert done.code == 0, done.err
+    assert verify(path, "--bundle", bundle, "--registry", inside.host).code == 0
+    for raw, code in ((long.raw, 0), (APP.raw, 20)):
+        said = {"Docker-Content-Digest": str(Digest.of(raw)), "Content-Type": OCI_MANIFEST}
+        answer = Status(200, headers=said, body=raw)
+        inside.fail(answer, method="HEAD", path="/v2/long/manifests/1$", times=1)
+        assert verify(path, "--registry", inside.host).code == code
+
+
+def test_a_single_image_that_came_instead_of_its_index_is_accounted_for(pack, inside, tmp_path):
+    """What was not wanted of an index is not missed, and what was wanted is."""
+    bundle = pack({"multi:1": MULTI}, platforms=(Platform.parse("linux/amd64"),))
+    path, to = tmp_path / "one.receipt", inside.host
+    done = airgap("import", "bundle", bundle, "--to", to, "--receipt", path, "--sparse", "image")
+    assert done.code == 0, done.err
+    [image] = json.loads(path.read_bytes())["images"]
+    assert image["outcome"] == "image-only"
+    done = verify(path, "--bundle", bundle, "--registry", inside.host)
+    assert done.code == 0, done.out
+    forged = changed(path, lambda v: v["manifests"].pop())
+    assert verify(forged, "--bundle", bundle).code == 23
+
+
 def test_a_blob_of_another_size_is_found(inside, receipt):
     """What a registry has under a digest with another size is not what arrived."""
     path = f"/v2/in/app/blobs/{BASE.descriptor.digest}"
@@ -190,6 +230,10 @@ def test_a_registry_that_cannot_tell_is_no_finding(inside, receipt):
         (lambda v: v["blobs"].append(v["blobs"][-1] | {"digest": "sha256:" + "f" * 64}), 20,
          {"unexplained"}),
         (lambda v: v["blobs"][0].update(repository="in/zzz"), 23, {"unaccounted"}),
+        (lambda v: v["images"].append(v["images"][0] | {"name": "z.example/z:1"}), 20,
+         {"unexplained"}),
+        (lambda v: (v["images"].pop(), v["images"][0].update(named=v["bundle"])), 20,
+         {"unaccounted", "contradiction"}),
     ],
 )  # fmt: skip
 def test_a_forged_receipt_does_not_fit_its_bundle(bundle, receipt, change, code, expected):

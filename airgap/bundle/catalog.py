@@ -266,15 +266,8 @@ def _each(
 
 
 def _image(entry: Mapping[str, Any]) -> CatalogImage:
-    name, load = entry.get("name"), entry.get("load")
-    if not isinstance(name, str):
-        raise InvalidContentError("an image must have a name")
-    reference = Reference.parse(name)
-    if reference.tagged != name or (reference.tag and reference.digest):
-        raise InvalidContentError(f"{name[:200]!r} is not a full name with a tag or a digest")
-    digest = Digest.parse(entry.get("digest"))
-    if reference.digest not in (None, digest):
-        raise InvalidContentError(f"{name[:200]!r} does not have the digest of its name")
+    digest, load = Digest.parse(entry.get("digest")), entry.get("load")
+    reference = Reference.parse_full(entry.get("name"), digest)
     return CatalogImage(reference, digest, None if load is None else Digest.parse(load))
 
 

@@ -132,6 +132,29 @@ class Reference:
             )
         return cls(registry, repository, tag or (None if digest else "latest"), digest)
 
+    @classmethod
+    def parse_full(cls, name: object, digest: Digest) -> Self:
+        """Read the name of an image as documents write it: in full, with a tag or its digest.
+
+        Args:
+            name: What stands there.
+            digest: What the name stands for.
+
+        Raises:
+            InvalidContentError: It is not written so, or is the name of another digest.
+            InvalidReferenceError: It is none at all.
+        """
+        if not isinstance(name, str):
+            raise InvalidContentError("an image must have a name")
+        reference = cls.parse(name)
+        if reference.tagged != name:
+            raise InvalidContentError(
+                f"{name[:200]!r} is not the full name of an image, with a tag or a digest"
+            )
+        if reference.digest not in (None, digest):
+            raise InvalidContentError(f"{name[:200]!r} does not have the digest of its name")
+        return reference
+
     @property
     def locator(self) -> str:
         """What the registry is asked for: the digest where there is one, else the tag."""

@@ -202,15 +202,9 @@ def _image(entry: Mapping[str, Any]) -> LockedImage:
     unknown = sorted(entry.keys() - _IMAGE_KEYS)
     if unknown:
         raise InvalidContentError(f"an image has the unknown key {unknown[0][:60]!r}", hint=_NEWER)
-    name, media_type, size = entry.get("name"), entry.get("media-type"), entry.get("size")
-    if not isinstance(name, str):
-        raise InvalidContentError("an image has no name")
-    reference = Reference.parse(name)
-    if reference.tagged != name or (reference.tag and reference.digest):
-        raise InvalidContentError(f"{name[:200]!r} is not a full name with a tag or a digest")
     digest = Digest.parse(entry.get("digest"))
-    if reference.digest not in (None, digest):
-        raise InvalidContentError(f"{name[:200]!r} does not have the digest of its name")
+    reference = Reference.parse_full(entry.get("name"), digest)
+    name, media_type, size = reference.tagged, entry.get("media-type"), entry.get("size")
     if not isinstance(media_type, str) or not is_media_type(media_type):
         raise InvalidContentError(f"{name[:200]!r} has no media type")
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= MAX_NUMBER:

@@ -192,8 +192,8 @@ def _base(entry: Mapping[str, Any]) -> ReceiptBase:
 
 def _image(entry: Mapping[str, Any]) -> ReceiptImage:
     name, tag = _text(entry, "name"), _text(entry, "tag")
-    if Reference.parse(name).tagged != name:
-        raise InvalidContentError(f"{name[:200]!r} is not the full name of an image")
+    digest = Digest.parse(entry.get("digest"))
+    Reference.parse_full(name, digest)
     outcome = _one_of(entry, "outcome", IMAGE_OUTCOMES)
     repository, named = _text(entry, "repository"), entry.get("named")
     if outcome == "left":
@@ -204,7 +204,7 @@ def _image(entry: Mapping[str, Any]) -> ReceiptImage:
     if tag and not is_tag(tag):
         raise InvalidContentError(f"{tag[:200]!r} is not a tag")
     found = None if named is None else Digest.parse(named)
-    return ReceiptImage(name, Digest.parse(entry.get("digest")), repository, tag, outcome, found)
+    return ReceiptImage(name, digest, repository, tag, outcome, found)
 
 
 def _entry(entry: Mapping[str, Any]) -> ReceiptEntry:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airgap.errors import ExitCode, InvalidReferenceError
+from airgap.errors import ExitCode, InvalidContentError, InvalidReferenceError
 from airgap.oci.digest import Digest
 from airgap.oci.reference import (
     Reference,
@@ -230,3 +230,25 @@ def test_a_registry_can_be_a_part_of_a_name(host, component):
     """What no repository's name may have becomes a hyphen, and what is left is one or nothing."""
     assert registry_component(host) == component
     assert not component or is_repository(component)
+
+
+@pytest.mark.parametrize("name", ["docker.io/library/app:1", f"ghcr.io/org/app@{PIN}"])
+def test_the_full_name_of_an_image_is_read_as_it_stands(name: str) -> None:
+    """With a tag, or with the digest that it stands for."""
+    assert Reference.parse_full(name, PIN).tagged == name
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("app:1", "not the full name"),
+        (f"docker.io/library/app:1@{PIN}", "not the full name"),
+        (f"ghcr.io/org/app@sha256:{'0' * 64}", "the digest of its name"),
+        (None, "must have a name"),
+        (["docker.io/library/app:1"], "must have a name"),
+    ],
+)
+def test_no_other_form_is_the_full_name_of_an_image(name: object, said: str) -> None:
+    """Documents write an image's name in one way, and never that of another digest."""
+    with pytest.raises(InvalidContentError, match=said):
+        Reference.parse_full(name, PIN)

@@ -96,9 +96,9 @@ REFUSED = {
     "a newer version": (edited("version = 1", "version = 2"), "of format version 2"),
     "an unknown key": (edited("version = 1", "version = 1\nmore = 2"), "with the key 'more'"),
     "an unknown key of an image": (edited("size = 5", "size = 5\nx = 1"), "unknown key 'x'"),
-    "no name": (edited(f'name = "docker.io/library/nginx@{TWO}"', ""), "no name"),
+    "no name": (edited(f'name = "docker.io/library/nginx@{TWO}"', ""), "must have a name"),
     "no digest": (edited(f'digest = "{ONE}"\nmedia', "media"), "not a digest"),
-    "a name that is cut": (edited("docker.io/library/nginx@", "nginx@"), "not a full name"),
+    "a name that is cut": (edited("docker.io/library/nginx@", "nginx@"), "not the full name"),
     "the digest of another": (edited(f'digest = "{TWO}"\nmedia', f'digest = "{ONE}"\nmedia'), "does not have the digest"),  # noqa: E501
     "a negative size": (edited("size = 5", "size = -5"), "no size"),
     "a size that is true": (edited("size = 5", "size = true"), "no size"),

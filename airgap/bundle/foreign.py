@@ -31,7 +31,18 @@ _MAGIC = (
 )
 ENCRYPTED = b"age-encryption.org/v1"
 """How a file in the age format begins (age-encryption.org/v1, "Header")."""
-_OTHER = ((b"PK\x03\x04", "a zip file"), (b"<", "HTML or XML"), (b"{", "JSON"))
+_OTHER = (
+    (b"PK\x03\x04", "a zip file", "a bundle is what airgap export images writes"),
+    (b"<", "HTML or XML", "a bundle is what airgap export images writes"),
+    (
+        b"{",
+        "JSON",
+        (
+            "inventories are read by `airgap inspect inventory`, receipts by "
+            "`airgap verify receipt`, and both by --against"
+        ),
+    ),
+)
 _KINDS = {
     "1": "a hard link",
     "2": "a symbolic link",
@@ -63,8 +74,8 @@ def encrypted_error(name: str) -> BundleFormatError:
     """The error for what is encrypted, where it has to be plain."""
     return BundleFormatError(
         f"{name} is encrypted",
-        hint="`airgap import bundle` reads it with --identity, and `airgap verify bundle` without; "
-        "`age -d` makes plain files for anything else",
+        hint="`airgap import bundle FILE --identity KEY` reads it, `airgap verify bundle FILE` "
+        "needs no key, and `age -d -i KEY FILE` makes it plain for anything else, also for a pipe",
         origin="bundle",
     )
 
@@ -95,9 +106,11 @@ def refuse_beginning(block: bytes, *, name: str) -> None:
             f"{name} begins with zeros: it was never finished",
             hint="run the export again, or copy it again from where it is whole",
         )
-    for magic, what in _OTHER:
+    for magic, what, hint in _OTHER:
         if block.startswith(magic):
-            _refuse_as(f"{name} is {what} and not a bundle")
+            raise BundleFormatError(
+                f"{name} is {what} and not a bundle", hint=hint, origin="bundle"
+            )
     is_cut_tar = len(block) < members.BLOCK and block.startswith(LAYOUT_FILE.encode() + b"\0")
     if not is_cut_tar:
         try:

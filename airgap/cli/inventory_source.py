@@ -156,11 +156,7 @@ def parse_place(flags: SourceFlags) -> InventoryPlace:
             f"{place.registry} has a path, and an inventory is of a whole registry",
             hint=f"--from {place.registry.registry}; --repository NAME looks at one repository",
         )
-    if not flags["missing_for"] and (flags["only"] or flags["mount_from"] or flags["keep_host"]):
-        raise SettingsError(
-            "--only, --keep-host and --mount-from are about the images of a bundle",
-            hint="name the bundle with --missing-for",
-        )
+    _check_for_bundle(flags)
     if flags["missing_for"] and (flags["repository"] or flags["file"]):
         raise SettingsError(
             "the bundle of --missing-for itself says which repositories are asked",
@@ -171,6 +167,21 @@ def parse_place(flags: SourceFlags) -> InventoryPlace:
             "--database is about the data folder of a registry", hint="name the folder with --from"
         )
     return place
+
+
+def _check_for_bundle(flags: SourceFlags) -> None:
+    if flags["missing_for"]:
+        return
+    if flags["only"] or flags["mount_from"] or flags["keep_host"]:
+        raise SettingsError(
+            "--only, --keep-host and --mount-from are about the images of a bundle",
+            hint="name the bundle with --missing-for",
+        )
+    if flags["identity"] or flags["passphrase_file"]:
+        raise SettingsError(
+            "--identity and --passphrase-file open the bundle of --missing-for, and nothing else",
+            hint="`age -d -i KEY FILE` makes a plain bundle, which --from takes",
+        )
 
 
 def take_from(

@@ -131,3 +131,18 @@ def test_a_command_that_needs_plain_files_says_that_these_are_encrypted(tmp_path
         assert done.code == 22, done.err
         assert "is encrypted" in done.err
         assert "--identity" in done.err
+
+
+def test_an_encrypted_pipe_is_refused_with_what_makes_it_plain(inside, key):
+    """That `import bundle` reads files with --identity helps nobody who gave it one."""
+    sealed = b"age-encryption.org/v1\n-> X25519 x\n" + bytes(2000)
+    take = ("import", "bundle", "-", "--to", inside.host, "--identity", key)
+    assert_refused(airgap(*take, stdin=sealed), 22, "bundle-format", "`age -d -i KEY FILE`", "pipe")
+
+
+def test_an_identity_opens_no_bundle_that_an_inventory_is_taken_of(tmp_path, key):
+    """The option is for --missing-for, and is not ignored beside --from."""
+    sealed = tmp_path / "release.tar.age"
+    sealed.write_bytes(b"age-encryption.org/v1\n-> X25519 x\n" + bytes(2000))
+    take = ("export", "inventory", "--from", sealed, "-o", tmp_path / "i", "--identity", key)
+    assert_refused(airgap(*take), 2, "settings", "--missing-for", "age -d")

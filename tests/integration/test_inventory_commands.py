@@ -14,7 +14,7 @@ from airgap.trust.keys import PrivateKey
 from tests.support import builders
 from tests.support.command_line import airgap, assert_refused
 from tests.support.embedded import EmbeddedRegistry, Status
-from tests.support.inventories import sample
+from tests.support.inventories import make_inventory, sample
 from tests.support.inventory_walks import Plain, fill
 
 
@@ -130,7 +130,8 @@ def test_a_signed_inventory_is_taken_for_its_key_only(registry, keys, tmp_path):
     assert make(registry, path, "--sign", private).code == 0
     done = airgap("verify", "inventory", path, "--trust", public, "--json")
     assert done.code == 0, done.err
-    assert len(done.lines[-1]["signers"]) == 1
+    [signer] = done.lines[-1]["signers"]
+    assert signer["key"].startswith("sha256:")
     shown = airgap("inspect", "inventory", path, "--json").lines[-1]
     assert len(shown["signed_by"]) == 1
     signed = path.read_bytes()
@@ -341,3 +342,16 @@ def test_a_run_that_is_killed_is_continued_where_it_was(registry, tmp_path):
     assert make(registry, path).code == 0
     assert registry.bodies() <= 12 - 7
     assert len(Inventory.parse(path.read_bytes()).images) == 12
+
+
+@pytest.mark.parametrize("command", ["inspect", "verify", "import"])
+def test_a_record_that_is_given_as_a_bundle_is_told_apart(tmp_path, command):
+    """It is not damaged, so nobody is told to copy it again: the hint says what reads it."""
+    path = tmp_path / "inside.inventory"
+    path.write_bytes(make_inventory([]).raw)
+    more = ("--to", "127.0.0.1:1") if command == "import" else ()
+    done = airgap(command, "bundle", path, *more)
+    assert done.code == 22
+    assert f"{path} is JSON and not a bundle" in done.out + done.err
+    assert "`airgap inspect inventory`" in done.out + done.err
+    assert "do not use it" not in done.out + done.err

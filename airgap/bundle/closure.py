@@ -135,16 +135,9 @@ def check_belonging(catalog: Catalog, documents: Mapping[Digest, Document]) -> N
     Raises:
         BundleFormatError: Something belongs to none.
     """
-    roots: dict[str, list[Digest]] = {}
-    for image in catalog.images:
-        roots.setdefault(image.reference.name, []).append(image.digest)
-    referrers: dict[str, list[CatalogReferrer]] = {}
-    for referrer in catalog.referrers:
-        referrers.setdefault(referrer.repository, []).append(referrer)
     found: set[Digest] = set()
-    for repository in roots.keys() | referrers.keys():
-        here = referrers.get(repository, [])
-        reached = with_referrers(roots.get(repository, []), documents, referrers_by_subject(here))
+    for repository, (roots, here) in by_repository(catalog).items():
+        reached = with_referrers(roots, documents, referrers_by_subject(here))
         for referrer in here:
             if referrer.subject not in reached:
                 raise BundleFormatError(
@@ -161,6 +154,16 @@ def check_belonging(catalog: Catalog, documents: Mapping[Digest, Document]) -> N
                 hint="somebody changed this file: do not use it",
                 origin="bundle",
             )
+
+
+def by_repository(catalog: Catalog) -> dict[str, tuple[list[Digest], list[CatalogReferrer]]]:
+    """The digests of the images and the referrers of each repository, as `registry/path`."""
+    found: dict[str, tuple[list[Digest], list[CatalogReferrer]]] = {}
+    for image in catalog.images:
+        found.setdefault(image.reference.name, ([], []))[0].append(image.digest)
+    for referrer in catalog.referrers:
+        found.setdefault(referrer.repository, ([], []))[1].append(referrer)
+    return found
 
 
 def gaps(catalog: Catalog, documents: Mapping[Digest, Document]) -> Iterator[Gap]:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airgap.bundle.bases import Base, BaseKind
-from airgap.bundle.catalog import CatalogReferrer
-from airgap.bundle.closure import referrers_by_subject, with_referrers
+from airgap.bundle.closure import by_repository, referrers_by_subject, with_referrers
 from airgap.content.storage import is_there
 from airgap.errors import ContentNotFoundError, SettingsError
 from airgap.oci.digest import Digest
@@ -139,20 +138,15 @@ def _inventory_witness(path: Path, own_id: Digest, content: Inventory) -> Witnes
 def _claims(content: Contents) -> Mapping[Digest, Claim]:
     """What a bundle brings, what it left to its receiver included, and to which repositories."""
     catalog = content.catalog
-    sizes = catalog.sizes() | {blob.digest: blob.size for blob in catalog.held}
-    names: dict[Digest, list[str]] = {}
-    roots: dict[str, list[Digest]] = {}
-    for image in catalog.images:
-        roots.setdefault(image.reference.name, []).append(image.digest)
-    referrers: dict[str, list[CatalogReferrer]] = {}
-    for referrer in catalog.referrers:
-        referrers.setdefault(referrer.repository, []).append(referrer)
-    everywhere = tuple(sorted(roots))
+    sizes = catalog.sizes() | catalog.held_sizes()
+    parts = sorted(by_repository(catalog).items())
     if not content.documents:  # only the manifests tell which repository needs what
+        everywhere = tuple(name for name, (roots, _) in parts if roots)
         return {digest: Claim(size, everywhere) for digest, size in sizes.items()}
-    for name in everywhere:
-        by_subject = referrers_by_subject(referrers.get(name, ()))
-        for digest in with_referrers(roots[name], content.documents, by_subject):
+    names: dict[Digest, list[str]] = {}
+    for name, (roots, referrers) in parts:
+        by_subject = referrers_by_subject(referrers)
+        for digest in with_referrers(roots, content.documents, by_subject):
             names.setdefault(digest, []).append(name)
     return {digest: Claim(size, tuple(names.get(digest, ()))) for digest, size in sizes.items()}
 

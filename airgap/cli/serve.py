@@ -33,7 +33,7 @@ from airgap.run import Run
 from airgap.run.events import Notice
 from airgap.server.certificates import SelfSigned
 from airgap.server.run import resolve, serve
-from airgap.trust.policy import Signer
+from airgap.trust.signer import Signer
 
 COMMAND = "serve"
 _STOPPING = Notice(

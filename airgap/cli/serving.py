@@ -45,7 +45,8 @@ from airgap.server.run import Chore, ServerOptions, new_connections
 from airgap.server.tls import ServerTls
 from airgap.transfer.serving import import_names, served_arrival
 from airgap.transfer.trusting import check_bundle_trust
-from airgap.trust.policy import Signer, Trust
+from airgap.trust.policy import Trust
+from airgap.trust.signer import Signer
 from airgap.wording import count_text
 
 _RENEW_SECONDS = 3600.0

@@ -49,7 +49,7 @@ from airgap.errors import (
 )
 from airgap.oci.digest import Digest
 from airgap.transfer.trusting import BundleJudge
-from airgap.trust.policy import Signer
+from airgap.trust.signer import Signer
 
 COMMAND = "verify bundle"
 _ERRORS: dict[ExitCode, type[AirgapError]] = {

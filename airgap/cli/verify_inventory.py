@@ -20,6 +20,7 @@ from airgap.oci.digest import Digest
 from airgap.record.inventory_summary import check_summary
 from airgap.transfer.inventory_file import INVENTORY_FILE
 from airgap.transfer.record_trust import record_signers
+from airgap.trust.signer import Signer
 
 COMMAND = "verify inventory"
 
@@ -43,7 +44,7 @@ class VerifiedInventory:
         made: When it was made.
         by: Who made it, as they call themselves.
         blobs: How many digests are held.
-        signers: The trusted names that signed it.
+        signers: Those who are trusted and signed it.
         is_expected: Whether it was compared with a summary.
     """
 
@@ -54,7 +55,7 @@ class VerifiedInventory:
     made: str
     by: str
     blobs: int
-    signers: tuple[str, ...]
+    signers: tuple[Signer, ...]
     is_expected: bool
 
 
@@ -101,7 +102,7 @@ def _lines(result: VerifiedInventory) -> Iterator[str]:
     place = f" of {result.place}" if result.place else ""
     yield f"{result.path}: whole; the inventory{place}, made {result.made}"
     if result.signers:
-        yield f"signed by {', '.join(result.signers)}"
+        yield f"signed by {', '.join(map(str, result.signers))}"
     if result.is_expected:
         yield "it is the one of the summary"
     if not result.signers and not result.is_expected:

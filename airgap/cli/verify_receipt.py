@@ -44,6 +44,7 @@ from airgap.transfer.receipt_registry import compare_with_registry
 from airgap.transfer.receipts import OpenedReceipt, read_receipt
 from airgap.transfer.record_trust import record_signers
 from airgap.transfer.records import Contents, open_record
+from airgap.trust.signer import Signer
 
 COMMAND = "verify receipt"
 _OUTCOMES = {
@@ -79,7 +80,7 @@ class VerifiedReceipt:
     failed: tuple[ReceiptFailure, ...]
     log_length: int | None
     log_head: Digest | None
-    signers: tuple[str, ...] = ()
+    signers: tuple[Signer, ...] = ()
     compared: tuple[str, ...] = ()
     findings: tuple[ReceiptFinding, ...] = ()
     notes: tuple[str, ...] = ()
@@ -275,7 +276,7 @@ def _lines(result: VerifiedReceipt) -> Iterator[str]:
         yield f"stopped: {result.error.code}: {result.error.message}"
     yield from cut(f"failed: {f.name}: {f.message}" for f in result.failed)
     if result.signers:
-        yield f"signed by {', '.join(result.signers)}"
+        yield f"signed by {', '.join(map(str, result.signers))}"
     if result.log_length is not None:
         yield f"log of custody: {result.log_length:,} entries, the last one is {result.log_head}"
     yield from (f"note: {note}" for note in result.notes)

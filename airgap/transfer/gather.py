@@ -120,7 +120,7 @@ class _Gather:
             AirgapError: The medium or the registry failed.
         """
         front = (reader.catalog, reader.documents)
-        publisher = plan_import(front, self._to, self._client, self._options, self._run)
+        publisher, signers = plan_import(front, self._to, self._client, self._options, self._run)
         publisher.check_tags()
         check_bases(publisher, reader.catalog, self._to, self._options, run=self._run)
         self._check_images(publisher, reader)
@@ -133,6 +133,7 @@ class _Gather:
         self._run.emit(PhaseFinished(PHASE))
         self._volumes = reader.volume_count
         result = publisher.result(reader.catalog, seconds=time.monotonic() - self._started)
+        result = replace(result, signers=signers)
         self._result = result if self._result is None else _joined(self._result, result)
 
     def tell_passed_over(self, paths: Sequence[Path]) -> None:

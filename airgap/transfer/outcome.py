@@ -12,6 +12,7 @@ from airgap.errors import AirgapError
 from airgap.oci.digest import Digest
 from airgap.oci.platform import Platform
 from airgap.oci.reference import Reference
+from airgap.trust.signer import Signer
 
 Outcome = Literal["pushed", "present", "skipped", "planned", "image-only", "failed", "waiting"]
 
@@ -219,6 +220,7 @@ class ImportResult:
         seconds: How long it took.
         blobs_copied: How many were read in another repository of the registry and sent.
         receipt: The receipt that was written.
+        signers: Those who are trusted and signed the bundle; nobody where nobody had to.
     """
 
     bundle_id: Digest
@@ -235,3 +237,4 @@ class ImportResult:
     seconds: float
     blobs_copied: int = 0
     receipt: WrittenReceipt | None = None
+    signers: tuple[Signer, ...] = ()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -43,6 +43,7 @@ from airgap.transfer.standing import PHASE
 from airgap.transfer.trusting import check_bundle_trust
 from airgap.trust.policy import Trust
 from airgap.trust.signatures import Signatures
+from airgap.trust.signer import Signer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +130,7 @@ class _Import:
         self._options = options
         self._run = run
         self._started = time.monotonic()
+        self._signers: tuple[Signer, ...] = ()
 
     def from_file(self, reader: BundleReader) -> ImportResult:
         publisher = self._publisher(reader.catalog, reader.documents)
@@ -162,7 +164,10 @@ class _Import:
 
     def _publisher(self, catalog: Catalog, documents: Mapping[Digest, Document]) -> Publisher:
         front = (catalog, documents)
-        return plan_import(front, self._to, self._client, self._options, self._run)
+        publisher, self._signers = plan_import(
+            front, self._to, self._client, self._options, self._run
+        )
+        return publisher
 
     def _check_images(self, publisher: Publisher, shelf: Shelf) -> None:
         required = self._options.require_signature
@@ -171,7 +176,8 @@ class _Import:
     def _finish(self, publisher: Publisher, catalog: Catalog) -> ImportResult:
         publisher.push_manifests()
         self._run.emit(PhaseFinished(PHASE))
-        return publisher.result(catalog, seconds=time.monotonic() - self._started)
+        result = publisher.result(catalog, seconds=time.monotonic() - self._started)
+        return replace(result, signers=self._signers)
 
 
 def plan_import(
@@ -180,8 +186,8 @@ def plan_import(
     client: Client,
     options: ImportOptions,
     run: Run,
-) -> Publisher:
-    """Decide what of a bundle goes where.
+) -> tuple[Publisher, tuple[Signer, ...]]:
+    """Decide what of a bundle goes where, if it is let in; gives those who signed it, too.
 
     Args:
         front: What the bundle carries, and its manifests.
@@ -191,13 +197,14 @@ def plan_import(
         run: Progress and cancellation.
 
     Raises:
-        AirgapError: It is another bundle than the expected one, or cannot have these names.
+        AirgapError: It is another bundle than the expected one, is not signed as demanded, or
+            cannot have these names.
     """
     catalog, documents = front
     if options.ledger is not None:
         options.ledger.begin(catalog, to)
     catalog.expect(options.expect)
-    check_bundle_trust(catalog, options.trust, options.signatures, run=run)
+    verdict = check_bundle_trust(catalog, options.trust, options.signatures, run=run)
     targets = plan_targets(
         catalog.images,
         to,
@@ -215,7 +222,8 @@ def plan_import(
         options.ledger,
     )
     publications = plan_publications(targets, catalog, documents)
-    return Publisher(RegistryReceiver(client, to.registry), publications, settings, run=run)
+    publisher = Publisher(RegistryReceiver(client, to.registry), publications, settings, run=run)
+    return publisher, verdict.signers if verdict is not None else ()
 
 
 def check_bases(

@@ -8,10 +8,11 @@ from airgap.transfer.records import OpenedRecord
 from airgap.transfer.trusting import learn, tell_signers
 from airgap.trust.policy import Trust
 from airgap.trust.signatures import Signatures
+from airgap.trust.signer import Signer
 
 
-def record_signers(record: OpenedRecord, trust: Trust | None, *, run: Run) -> tuple[str, ...]:
-    """The names of those who are trusted and signed a record, which is checked for that.
+def record_signers(record: OpenedRecord, trust: Trust | None, *, run: Run) -> tuple[Signer, ...]:
+    """Those who are trusted and signed a record, which is checked for that.
 
     Where somebody is trusted, what has no signature is refused like what has a wrong one. A lock
     file is the exception: it is no word of another side, but a list of one's own.
@@ -33,4 +34,4 @@ def record_signers(record: OpenedRecord, trust: Trust | None, *, run: Run) -> tu
         record.payload, signatures, what=str(record.path)
     )
     tell_signers(verdict, str(record.path), run=run)
-    return tuple(signer.name for signer in verdict.signers)
+    return verdict.signers

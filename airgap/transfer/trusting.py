@@ -7,8 +7,9 @@ from airgap.bundle.finding import Finding
 from airgap.errors import BundleFormatError, SignatureError
 from airgap.run import Run
 from airgap.run.events import Notice
-from airgap.trust.policy import Signer, Trust, Verdict
+from airgap.trust.policy import Trust, Verdict
 from airgap.trust.signatures import Signatures
+from airgap.trust.signer import Signer
 from airgap.trust.trust_files import keep
 
 
@@ -78,10 +79,7 @@ class BundleJudge:
 
 def tell_signers(verdict: Verdict, what: str, *, run: Run) -> None:
     """Say who has signed something, and what is worth knowing of other signatures."""
-    names = ", ".join(
-        f"{signer.name} ({signer.key.short})" if signer.key else signer.name
-        for signer in verdict.signers
-    )
+    names = ", ".join(map(str, verdict.signers))
     run.emit(Notice("info", "signed", f"{what} is signed by {names}"))
     for note in verdict.notes:
         run.warn("signature", note)

@@ -17,6 +17,7 @@ from airgap.oci.digest import Digest
 from airgap.trust.keys import PublicKey
 from airgap.trust.revocations import RevocationList, Revocations
 from airgap.trust.signatures import Signatures
+from airgap.trust.signer import Signer
 from airgap.trust.sigstore_bundle import key_signature
 
 _SHOWN = 4
@@ -88,19 +89,6 @@ class TrustPolicy:
         """How many could sign at most."""
         signing = {trusted.key.id for trusted in self.keys if not trusted.is_revoker}
         return len(signing) + len({identity.person for identity in self.identities})
-
-
-@dataclass(frozen=True, slots=True)
-class Signer:
-    """Somebody trusted who has signed.
-
-    Attributes:
-        name: What the policy calls them.
-        key: The id of the key; None for an identity.
-    """
-
-    name: str
-    key: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,8 @@ def test_a_bundle_that_is_signed_is_imported(inside, release, tmp_path, way):
     assert done.code == 0, done.err
     assert f"signed by release ({A.id.short})" in done.err
     assert inside.repository("tool").resolve("2") is not None
+    done = bring(inside, tmp_path, SIGNED.data, way, "--trust", release, "--json")
+    assert done.lines[-1]["signers"] == [{"name": "release", "key": str(A.id)}]
 
 
 @pytest.mark.parametrize("way", WAYS)

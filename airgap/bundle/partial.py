@@ -245,8 +245,8 @@ class PartialFile:
     def translated(self, error: OSError) -> StorageError:
         """Say what the operating system said, with what can be done about it."""
         found = storage_error(error, self.path)
-        if found.hint is None:
-            found.hint = _AGAIN
+        if found.hint is None or error.errno in (errno.ENOENT, errno.ENOTDIR):
+            found.hint = _AGAIN  # the folder was there when this began
         return found
 
     def _allocate(self, size: int) -> None:

@@ -164,7 +164,10 @@ def verify_log(invocation: Invocation, **flags: Unpack[VerifyFlags]) -> None:
     log = CustodyLog(session.custody_log if path is None else path)
     anchors = [_anchor(receipt) for receipt in flags["receipt"]]
     if (expect := flags["expect"]) is not None:
-        anchors.append(Anchor("--expect", as_digest(expect, "--expect")))
+        head = as_digest(
+            expect, "--expect", what="the head of a log", printed_by="`airgap log verify` prints it"
+        )
+        anchors.append(Anchor("--expect", head))
     with session.run() as run:
         found = log.check(anchors=anchors, must_exist=path is not None, run=run)
         chain = found.chain
@@ -308,6 +311,8 @@ def _check_lines(result: LogCheckResult) -> Iterator[str]:
             f"note: {count_text(result.torn_bytes, 'byte')} at the end are of an entry that was "
             "not finished; the next one moves them aside"
         )
+    if not is_there(Path(result.path)):
+        yield "note: there is no such file: nothing was noted here yet, or all of it is gone"
     if not result.compared and result.length:
         yield "note: what is gone at the end is found only with --receipt or --expect"
     if result.head is not None:
@@ -315,6 +320,7 @@ def _check_lines(result: LogCheckResult) -> Iterator[str]:
 
 
 def _export_lines(result: LogExportResult) -> Iterator[str]:
-    yield f"{result.path}: {count_text(result.length, 'entry', 'entries')}"
+    where = "standard output" if result.path == "-" else result.path
+    yield f"{where}: {count_text(result.length, 'entry', 'entries')}"
     if result.head is not None:
         yield f"head: {result.head}"

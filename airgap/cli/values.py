@@ -97,14 +97,27 @@ def as_size(value: object, origin: str) -> int:
     return int(found[1]) * _THOUSANDS[found[2].lower()]
 
 
-def as_digest(value: str, origin: str) -> Digest:
-    """Read a bundle's id."""
+def as_digest(
+    value: str, origin: str, *, what: str = "a bundle id", printed_by: str = ""
+) -> Digest:
+    """Read a bundle's id, or another digest that a command prints.
+
+    Args:
+        value: The text.
+        origin: The option that it comes from.
+        what: What it is called.
+        printed_by: What prints it; by default what prints bundle ids.
+
+    Raises:
+        SettingsError: It is none.
+    """
     try:
         return Digest.parse(value.strip())
     except InvalidContentError as error:
         raise SettingsError(
-            f"{origin} {value[:200]!r} is not a bundle id",
-            hint="an id is sha256: and 64 hex digits; export and inspect print it",
+            f"{origin} {value[:200]!r} is not {what}",
+            hint="it is sha256: and 64 hex digits, as "
+            f"{printed_by or 'export and inspect print it'}",
         ) from error
 
 

@@ -13,6 +13,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _GONE = frozenset({errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE})
 """What calls answer whose medium was taken out; a broken one says EIO, too."""
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_NO_FOLDER = frozenset({errno.ENOENT, errno.ENOTDIR})
 
 
 def storage_error(error: OSError, what: str | Path) -> StorageError:
@@ -32,6 +33,12 @@ def storage_error(error: OSError, what: str | Path) -> StorageError:
         hint = "check the permissions of the file, its folder and the file system"
     elif error.errno in _GONE:
         hint = "if the medium was taken out, put it back; then run the same command again"
+    elif error.errno == errno.ENAMETOOLONG:
+        hint = "give it a shorter name"
+    elif error.errno in _NO_FOLDER:
+        hint = "check the path, and whether all folders in it are there"
+    elif error.errno == errno.EISDIR:
+        hint = "this is a folder: name a file"
     elif error.errno == errno.EFBIG:
         hint = "the file system does not take files of this size"
     return StorageError(f"{what}: {reason}", hint=hint, origin="local")

@@ -25,7 +25,10 @@ from airgap.registry.transport import Request
 PAGE_SIZE = 1000
 MAX_PAGE = 4 * 1024 * 1024
 MAX_REPOSITORIES = 1_000_000
-CLOSED = "name the repositories with --repository NAME, or a list of them with -f FILE"
+CLOSED = (
+    "name the repositories to `airgap export inventory`, with --repository NAME or with a list of "
+    "them as -f FILE; what it writes can be compared, too"
+)
 _PATH = "/v2/_catalog"
 _ACCESS = Access(lists_repositories=True)
 

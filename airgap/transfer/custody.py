@@ -25,7 +25,7 @@ from airgap.content.posix import (
     write_at,
 )
 from airgap.content.storage import storage_errors
-from airgap.errors import IntegrityError
+from airgap.errors import ContentNotFoundError, IntegrityError
 from airgap.oci.digest import Digest
 from airgap.record.log import (
     MAX_LINE,
@@ -129,14 +129,17 @@ class CustodyLog:
             must_exist: Whether a file that is not there is an error, instead of an empty log.
 
         Raises:
+            ContentNotFoundError: It must be there, and is not.
             StorageError: It cannot be read.
         """
         with storage_errors(self.path):
             try:
                 file = self.path.open("rb", buffering=1 << 20)
-            except FileNotFoundError:
+            except FileNotFoundError as error:
                 if must_exist:
-                    raise
+                    raise ContentNotFoundError(
+                        f"{self.path}: there is no such file", hint="check the path", origin="local"
+                    ) from error
                 return
             with file:
                 # With the lock no entry is half written; without it others need not wait for us.
@@ -158,6 +161,7 @@ class CustodyLog:
             run: Cancellation.
 
         Raises:
+            ContentNotFoundError: It must be there, and is not.
             StorageError: It cannot be read.
             BundleFormatError: A newer version of airgap wrote it.
         """

@@ -298,7 +298,24 @@ def test_a_copy_replaces_nothing_unasked(bundle, path, tmp_path) -> None:
 def test_a_named_log_must_be_there(tmp_path) -> None:
     """A wrong name is no empty log."""
     done = airgap("log", "verify", tmp_path / "no.jsonl")
-    assert_refused(done, 30, "storage", "No such file")
+    assert_refused(done, 10, "content-not-found", "there is no such file")
+
+
+def test_a_log_that_is_gone_is_told_from_one_that_is_whole(path) -> None:
+    """Nothing was noted yet, or somebody removed the file: nobody can see which."""
+    note = "there is no such file"
+    done = airgap("log", "verify")
+    assert done.code == 0
+    assert note in done.out
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"".join(numbered(2)))
+    assert note not in airgap("log", "verify").out
+
+
+def test_what_is_no_head_is_called_so(path) -> None:
+    """Nobody who checks a log is asked for the id of a bundle."""
+    done = airgap("log", "verify", "--expect", "1234")
+    assert_refused(done, 2, "settings", "is not the head of a log", "`airgap log verify`")
 
 
 def test_what_is_no_receipt_is_refused(bundle) -> None:

@@ -75,6 +75,9 @@ def test_a_file_is_moved_and_removed(tmp_path):
         (errno.EIO, StorageError, "put it back"),
         (errno.ENODEV, StorageError, "put it back"),
         (errno.EFBIG, StorageError, "of this size"),
+        (errno.ENAMETOOLONG, StorageError, "shorter name"),
+        (errno.ENOENT, StorageError, "check the path"),
+        (errno.EISDIR, StorageError, "name a file"),
     ],
 )
 def test_errors_of_the_system_are_translated(number, kind, hint):

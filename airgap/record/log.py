@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 
 from airgap.errors import AirgapError, BundleFormatError, IntegrityError, InvalidContentError
 from airgap.oci.digest import Digest
-from airgap.oci.document import canonical_bytes, parse_object
+from airgap.oci.document import canonical_bytes, check_values, parse_object
 from airgap.record.format_version import check_version
 from airgap.record.origin import parse_time, time_text
 from airgap.wording import count_text
@@ -72,7 +72,7 @@ class LogEntry:
         """The bytes that stand in the log.
 
         Raises:
-            IntegrityError: It would be longer than a line may be.
+            IntegrityError: It would be longer than a line may be, or hold more than is read.
         """
         value = {
             "formatVersion": FORMAT_VERSION,
@@ -87,6 +87,10 @@ class LogEntry:
         line = canonical_bytes(value) + b"\n"
         if len(line) > MAX_LINE:
             raise IntegrityError(f"an entry of {len(line)} bytes is too long for the log")
+        try:
+            check_values(line, what="an entry of the log")
+        except InvalidContentError as error:  # nothing could be appended behind it
+            raise IntegrityError(error.message, origin="local") from error
         return line
 
     @classmethod

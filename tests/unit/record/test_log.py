@@ -199,3 +199,10 @@ def test_an_entry_that_is_too_long_is_not_written() -> None:
     entry = LogEntry(1, None, BEGINNING, "import", "0", "x", {"a": "x" * (65 << 20)})
     with pytest.raises(IntegrityError, match="too long"):
         entry.to_line()
+
+
+def test_an_entry_that_holds_more_than_is_read_is_not_written() -> None:
+    """A short line may hold so many values that the log could not go on behind it."""
+    entry = LogEntry(1, None, BEGINNING, "spread", "0", "x", {"a": [0] * 4_000_001})
+    with pytest.raises(IntegrityError, match="more than 4000000 values"):
+        entry.to_line()

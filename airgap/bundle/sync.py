@@ -105,13 +105,24 @@ class Syncer:
         Raises:
             StorageError: The file could not be synced, now or before.
         """
+        if self.stop():
+            self._sync()
+
+    def stop(self) -> bool:
+        """End the thread and sync no more; False where it had ended.
+
+        What became durable after the last sync is then not recorded: who goes on hashes it again.
+
+        Raises:
+            StorageError: The file could not be synced before.
+        """
         thread, self._thread = self._thread, None
         if thread is None:
-            return
+            return False
         self._asked.put(False)
         thread.join()
         self.check()
-        self._sync()
+        return True
 
     def _work(self) -> None:
         while self._asked.get():

@@ -215,7 +215,7 @@ class BundleWriter:
                 hint="run the same command again to go on",
             )
         self._run.emit(PhaseStarted("seal"))
-        self._syncer.close()
+        self._syncer.stop()  # all that is left is synced at once, with the seal
         for number in range(self._plan.count):
             layout = self._plan.layout(number)
             tail = layout.tail(tuple(self._piece(piece) for piece in layout.pieces))

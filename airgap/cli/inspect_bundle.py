@@ -143,6 +143,8 @@ def _signature_lines(result: InspectResult) -> Iterator[str]:
 def _held_lines(summary: BundleSummary) -> Iterator[str]:
     if summary.held_blobs:
         yield f"left to the receiver: {held_text(summary.held_blobs, summary.held_size)}"
+    elif summary.bases:
+        yield "left to the receiver: nothing"
     yield from cut(f"  {_base_text(base)}" for base in summary.bases)
 
 

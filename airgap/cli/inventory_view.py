@@ -169,13 +169,16 @@ def _lines(result: InventoryResult, *, is_verbose: bool) -> Iterator[str]:
     version = f" with airgap {result.version}" if result.version else ""
     yield f"{head}inventory of {_KINDS[result.kind]}{place}"
     yield f"made {result.made}{by}{version}"
+    # A need says what images lack, wherever in the registry they are to lie.
+    where = f" in {count_text(result.repositories, 'repository', 'repositories')}"
     yield (
-        f"{count_text(result.blobs, 'blob')} ({size_text(result.size)}) in"
-        f" {count_text(result.repositories, 'repository', 'repositories')};"
-        f" {count_text(len(result.images), 'image')}"
+        f"{count_text(result.blobs, 'blob')} ({size_text(result.size)})"
+        f"{where if result.need is None else ''}; {count_text(len(result.images), 'image')}"
     )
-    if result.need is not None:
+    if result.need is not None and result.images:
         yield f"needed for the bundle {result.need}"
+    elif result.need is not None:
+        yield f"nothing is missing: the bundle {result.need} can be imported"
     if not result.is_complete:
         yield "not complete: the place may hold more"
     if result.missing_blobs:

@@ -30,9 +30,11 @@ def left_lines(bases: Sequence[Base], left_by: Sequence[LeftShare]) -> Iterator[
     for number, base in enumerate(bases):
         share = shares.get(number)
         whose = f"{base.kind} {base.id.short}" + (f" of {base.place}" if base.place else "")
-        what = (
-            f"{count_text(share.blobs, 'blob')} ({size_text(share.size)})" if share else "nothing"
+        # The first one that says so is believed, so a later one may say nothing new.
+        nothing = (
+            "nothing more" if any(earlier in shares for earlier in range(number)) else "nothing"
         )
+        what = f"{count_text(share.blobs, 'blob')} ({size_text(share.size)})" if share else nothing
         yield f"left to the receiver by {whose}: {what}"
 
 

@@ -24,7 +24,10 @@ _LOOKALIKES = str.maketrans("OIL", "011")
 _FORM = re.compile(
     r"AIRGAP[1IL][\s:]+([0-9A-Z\s-]{32,80}?)\s+B\s?([0-9]{1,10})\s+I\s?([0-9]{1,10})"
 )
-_HINT = "type the line that `airgap inspect inventory --summary` prints on the other side"
+_HINT = (
+    "type the whole line that `airgap inspect inventory --summary` prints on the other side, "
+    "with the two counts at its end"
+)
 
 
 @dataclass(frozen=True, slots=True)

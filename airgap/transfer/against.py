@@ -71,7 +71,7 @@ def read_need(path: Path, *, check: Check | None = None) -> Need:
         check: Refuses what is not signed as it must be; None checks nothing.
 
     Raises:
-        SettingsError: It says something else.
+        SettingsError: It says something else, or that nothing is missing.
         AirgapError: It cannot be read or is damaged.
     """
     need = _open(path, check).content
@@ -80,6 +80,11 @@ def read_need(path: Path, *, check: Check | None = None) -> Need:
             f"{path} does not say what is missing for a bundle",
             hint="`airgap export inventory --missing-for BUNDLE` says that; "
             "for what is there, use --against",
+        )
+    if not need.images:
+        raise SettingsError(
+            f"{path} says that nothing is missing",
+            hint=f"no bundle is needed for it: import the bundle {need.need} there",
         )
 
     def held(digest: Digest) -> Claim | None:

@@ -30,6 +30,7 @@ from tests.support.differentials import against
 from tests.support.inventories import make_inventory
 from tests.support.known import inventory, need
 from tests.support.receipts import make_receipt
+from tests.support.signing import revoking, trust_file
 from tests.support.transfers import catalog_of, export
 
 APP = builders.image(layers=(2000, 100), seed=1)
@@ -290,3 +291,43 @@ def test_a_cut_trailer_is_no_record_without_signatures(written):
     for end in range(len(HELD.raw) + 1, len(whole)):
         with pytest.raises((SignatureError, BundleFormatError)):
             open_record(written(whole[:end]))
+
+
+def test_a_lock_is_no_word_of_another_side(outside, bundle, keys, tmp_path):
+    """Where signatures are demanded, a list of one's own counts without any."""
+    lock = tmp_path / "images.lock"
+    assert airgap("lock", f"{outside.host}/team/app:1.0", "-o", lock).code == ExitCode.OK
+    done = asked(outside, lock, tmp_path, "--trust", tmp_path / "inside.pub")
+    assert done.code == ExitCode.OK, done.err
+    assert catalog_of(tmp_path / "u.tar").blobs == ()
+
+
+def test_revocations_that_come_with_a_record_are_kept(outside, bundle, written, tmp_path):
+    """A key that an inventory takes back signs nothing any more, whatever comes after it."""
+    lost, other, revoker = (PrivateKey.generate("ed25519") for _ in range(3))
+    trust = trust_file(
+        tmp_path, ("lost", lost, ""), ("other", other, ""), ("security", revoker, "revoker = true")
+    )
+
+    def by(key, revocations=b""):
+        document = Signatures.sign(HELD.raw, [key], revocations=revocations).to_bytes()
+        done = asked(outside, written(signed.join(HELD.raw, document)), tmp_path, "--trust", trust)
+        (tmp_path / "u.tar").unlink(missing_ok=True)
+        return done
+
+    assert by(lost).code == ExitCode.OK
+    assert by(other, revoking([lost], revoker)).code == ExitCode.OK
+    done = by(lost)
+    assert done.code == ExitCode.SIGNATURE
+    assert "lost is revoked" in done.err
+
+
+def test_who_says_nothing_new_is_told_from_who_knows_nothing(outside, bundle, written, tmp_path):
+    """Of two that tell the same the first is believed, and the second says nothing more."""
+    name, other = f"{outside.host}/team/app:1.0", written(make_inventory([]).raw, "other")
+    command = ("export", "images", name, "-o", tmp_path / "u.tar", "--dry-run")
+    lines = airgap(*command, "--against", bundle, "--against", written(HELD.raw)).out.splitlines()
+    said = [line for line in lines if line.startswith("left to the receiver by")]
+    assert [line.endswith(": nothing more") for line in said] == [False, True]
+    lines = airgap(*command, "--against", other).out.splitlines()
+    assert any(line.endswith(": nothing") for line in lines)

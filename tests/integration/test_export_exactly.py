@@ -12,7 +12,7 @@ from airgap.transfer.against import read_need
 from airgap.transfer.bundle_source import Holdings
 from tests.support import builders
 from tests.support.builders import AMD64, ARM64
-from tests.support.command_line import airgap
+from tests.support.command_line import airgap, assert_refused
 from tests.support.differentials import put_blob
 from tests.support.known import inventory, known_by, need
 from tests.support.transfers import assert_holds, assert_sound, bring, catalog_of, export
@@ -149,6 +149,18 @@ def test_a_need_that_no_image_explains_is_told_of(update, names, inside, tmp_pat
     done = airgap("export", "images", "--exactly", both, "-o", tmp_path / "b.tar", *of)
     assert "1 blob of the need is not in this bundle" in done.err
     assert done.code == ExitCode.PARTIAL
+
+
+def test_a_need_of_nothing_asks_for_no_bundle(tmp_path):
+    """It is told as such, and not as a command that lacks its images; so does what wrote it."""
+    empty = need(NEW.digest, {}, [])
+    path = tmp_path / "need.inventory"
+    path.write_bytes(empty.raw)
+    done = airgap("export", "images", "--exactly", path, "-o", tmp_path / "n.tar")
+    assert_refused(done, 2, "settings", f"{path} says that nothing is missing", str(NEW.digest))
+    shown = airgap("inspect", "inventory", path).out
+    assert f"nothing is missing: the bundle {NEW.digest} can be imported" in shown
+    assert "repositories" not in shown
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,14 @@ def test_inspect_tells_what_is_left_and_who_signed() -> None:
     assert "2 blobs (98 B) left to the receiver" in done.out.partition("\n\n")[2]
 
 
+def test_inspect_tells_what_was_compared_where_nothing_is_left(tmp_path: Path) -> None:
+    """The bases have a line of their own above them, also below signatures."""
+    bare = signed(differential(WHOLE, []), SIGNATURES).write(tmp_path)
+    lines = airgap("inspect", "bundle", bare).out.splitlines()
+    above = lines[next(i for i, line in enumerate(lines) if "  nothing by the " in line) - 1]
+    assert above == "left to the receiver: nothing"
+
+
 def test_inspect_gives_the_same_as_json() -> None:
     """Numbers and ids, for whoever plans with them."""
     result = airgap("inspect", "bundle", version1_update.PATH, "--json").lines[-1]

@@ -151,6 +151,11 @@ def older_folder(root: Path) -> None:
     depot.close()
 
 
+def unmigrated_folder(root: Path) -> None:
+    value = json.loads((root / "version").read_text())
+    (root / "version").write_text(json.dumps(value | {"airgapData": 0}))
+
+
 def change(root: Path, statement: str) -> None:
     connection = sqlite3.connect(root / "registry.db")
     with connection:
@@ -164,6 +169,7 @@ def change(root: Path, statement: str) -> None:
         (shutil.rmtree, SettingsError, "is not a data folder"),
         (other_folder, SettingsError, "is not a data folder"),
         (older_folder, SettingsError, "is not a data folder of this version"),
+        (unmigrated_folder, SettingsError, "is not a data folder of this version"),
         (newer_folder, StorageError, "of version 99"),
         (no_database, StorageError, "registry.db is missing"),
         (empty_database, StorageError, "registry.db is empty"),

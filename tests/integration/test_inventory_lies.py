@@ -14,9 +14,11 @@ from airgap.errors import (
     UnavailableError,
 )
 from airgap.oci.digest import Digest
+from airgap.record.inventory_format import MEDIA_TYPE as KIND
 from airgap.registry import catalog
 from airgap.transfer import inventory_repository
 from tests.support import builders
+from tests.support.inventories import make_inventory
 from tests.support.inventory_walks import take
 from tests.support.scripted_server import Reply, ScriptedServer
 
@@ -152,3 +154,12 @@ def test_a_registry_that_is_not_there_is_unavailable() -> None:
         host = gone.host
     with pytest.raises(UnavailableError):
         take(host)
+
+
+def test_another_record_than_its_own_inventory_is_refused() -> None:
+    """A registry that calls the inventory of a bundle its own is not believed."""
+    for raw in (make_inventory(kind="bundle", place="").raw, b"{}", b"\0" * 1000):
+        with ScriptedServer() as lying:
+            lying.on("GET", "/v2/_airgap/inventory").reply(Reply(200, {"Content-Type": KIND}, raw))
+            with pytest.raises(RegistryProtocolError, match="makes no sense"):
+                take(lying.host)

@@ -233,6 +233,18 @@ def test_verify_names_the_signature_among_what_is_wrong(release, tmp_path):
     assert (done.code, done.lines[-1]["code"]) == (21, "signature")
 
 
+def test_verify_says_that_signatures_are_newer_and_checks_all_else(release, tmp_path):
+    """Nothing can be said of them, and the content is whole: both are told."""
+    path = tmp_path / "bundle.tar"
+    path.write_bytes(with_document(formatVersion=2))
+    done = airgap("verify", "bundle", path, "--trust", release, "--json")
+    [finding] = done.lines[-2]["findings"]
+    assert finding["kind"] == "signature"
+    assert "newer format" in finding["message"]
+    assert done.lines[-2]["blobs"] == len(MADE.contents)
+    assert done.code == 21
+
+
 def test_a_signed_bundle_is_verified(release, tmp_path):
     """With the name of who signed it."""
     made = SIGNED.write(tmp_path)

@@ -211,6 +211,15 @@ def test_a_blob_of_another_size_is_found(inside, receipt):
     assert kinds(done) == ["size-mismatch"]
 
 
+def test_a_manifest_of_another_size_is_found(inside, receipt):
+    """A registry that gives a digest with another size is not believed to have it."""
+    said = {"Docker-Content-Digest": str(APP.digest), "Content-Type": APP.descriptor.media_type}
+    path = f"/v2/in/app/manifests/{APP.digest}"
+    inside.fail(Status(200, headers=said, body=b"short"), method="HEAD", path=path, times=9)
+    done = verify(receipt, "--registry", inside.host, "--json")
+    assert (done.code, kinds(done)) == (20, ["size-mismatch"])
+
+
 def test_a_registry_that_cannot_tell_is_no_finding(inside, receipt):
     """An error of the registry ends the check as such, and nothing counts as missing."""
     inside.fail(Status(403), path="/v2/in/app/blobs/", times=99)

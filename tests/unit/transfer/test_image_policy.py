@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from airgap.errors import CancelledError, UnavailableError, UnsignedImagesError
@@ -231,3 +233,17 @@ def test_a_cancelled_run_checks_nothing(shelf):
     token.cancel()
     with pytest.raises(CancelledError):
         check_images([candidate(builders.image())], [REQUIRED], shelf, run=Run(cancel=token))
+
+
+def test_a_signature_in_one_repository_does_not_count_in_another(shelf):
+    """The same image under two names is signed where its signature is found, and only there."""
+    content = builders.image()
+    shelf.sign(content)
+    signed = candidate(content)
+    bare = replace(signed, name="registry.example/copy:1", repository="registry.example/copy")
+    found = shelf.signatures
+    shelf.signatures = lambda name, digest: found(name, digest) if name.endswith("/app") else []
+    for images in ([signed, bare], [bare, signed]):
+        with pytest.raises(UnsignedImagesError) as caught:
+            check_images(images, [REQUIRED], shelf, run=Run())
+        assert caught.value.failed == ("registry.example/copy:1: has no signature",)

@@ -81,6 +81,13 @@ def test_any_of_the_digests_that_a_name_may_get_counts() -> None:
     assert found.digest == OLD
 
 
+def test_a_name_that_may_get_something_newer_does_not_go_back() -> None:
+    """Where an index is refused, its image that came later stands for it: that is no rollback."""
+    events = imported(OLD, NEW, OTHER)
+    for digests in ((OLD, OTHER), (OTHER, OLD)):
+        assert history(events).rollback(TagMove(NAME, NEW, digests)) is None
+
+
 @pytest.mark.parametrize(
     "images", [None, "x", [1], [{}], [{"target": 1}], [{"target": NAME, "outcome": "pushed"}]]
 )

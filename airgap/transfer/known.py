@@ -6,6 +6,7 @@ The same witnesses give the same answers, in whatever order they were given.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -154,12 +155,22 @@ class Known:
 
 def _choose(base: Base, repositories: Sequence[str], names: Sequence[str]) -> tuple[int, str]:
     """The best repository of those that hold a blob, and how good it is; 0 is best."""
-    wanted = names if base.names_sources else [name.partition("/")[2] for name in names]
+    wanted = set(names if base.names_sources else (n.partition("/")[2] for n in names))
     if not repositories:
         return 3, min(wanted)
-    same = [name for name in wanted if name in repositories]
+    # Thousands of images may share a layer that thousands of repositories hold.
+    same = wanted.intersection(repositories)
     if same:
         return 0, min(same)
-    endings = tuple(f"/{name}" for name in wanted)
-    alike = [name for name in repositories if name.endswith(endings)]
+    alike = [name for name in repositories if _ends_as_one_of(name, wanted)]
     return (1, min(alike)) if alike else (2, min(repositories))
+
+
+def _ends_as_one_of(name: str, wanted: AbstractSet[str]) -> bool:
+    """Whether what follows any slash of a name is one of those that are wanted."""
+    slash = name.find("/")
+    while slash >= 0:
+        if name[slash + 1 :] in wanted:
+            return True
+        slash = name.find("/", slash + 1)
+    return False

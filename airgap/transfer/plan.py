@@ -174,7 +174,7 @@ def _merge(
             repositories = places.get(digest)
             if repositories is None:
                 blobs[digest], places[digest] = blob, [repository]
-            elif repository not in repositories:
+            elif repositories[-1] != repository:  # those of one repository follow each other
                 repositories.append(repository)
         for document in closure.documents.values():
             if isinstance(document, Manifest) and document.config is not None:

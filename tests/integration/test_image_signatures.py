@@ -149,13 +149,6 @@ def test_a_signature_that_was_moved_does_not_count(outside, tmp_path):
     assert caught.value.failed == (f"{wanted}: has a signature of something else",)
 
 
-@pytest.fixture
-def inside():
-    """An empty registry."""
-    with EmbeddedRegistry() as registry:
-        yield registry
-
-
 def gather(folder, registry, **options):
     """Import what one medium holds; pieces of blobs wait beside it for others."""
     with open_client() as client:

@@ -11,7 +11,6 @@ from airgap.bundle.catalog import Catalog
 from airgap.trust.keys import PrivateKey
 from tests.support import builders
 from tests.support.command_line import airgap, assert_refused
-from tests.support.embedded import EmbeddedRegistry
 from tests.support.signing import trust_file
 from tests.support.sigstore import IDENTITY, ISSUER, Sigstore
 from tests.support.transfers import assert_holds, catalog_of, pack_into, sent
@@ -48,13 +47,6 @@ def trusting(sigstore, tmp_path):
         )  # fmt: skip
 
     return options
-
-
-@pytest.fixture
-def inside():
-    """An empty registry."""
-    with EmbeddedRegistry() as registry:
-        yield registry
 
 
 def sign(sigstore, path, catalog: Catalog, **who) -> None:

@@ -29,13 +29,6 @@ SIGNED = signed_by(MADE, A)
 
 
 @pytest.fixture
-def inside():
-    """A registry that notes what it is asked."""
-    with EmbeddedRegistry() as registry:
-        yield registry
-
-
-@pytest.fixture
 def release(tmp_path):
     """The public key that is trusted."""
     [path] = write_public(tmp_path, release=A)

@@ -10,7 +10,6 @@ from airgap.oci.document import canonical_bytes
 from airgap.trust.keys import PrivateKey
 from tests.support.bundles import make_bundle
 from tests.support.command_line import airgap, assert_refused
-from tests.support.embedded import EmbeddedRegistry
 from tests.support.served import served
 from tests.support.signing import (
     WAYS,
@@ -27,13 +26,6 @@ A, B = PrivateKey.generate("ed25519"), PrivateKey.generate("ecdsa-p256")
 STRANGER, REVOKER = PrivateKey.generate("ed25519"), PrivateKey.generate("ecdsa-p256")
 MADE = make_bundle()
 SIGNED = signed_by(MADE, A)
-
-
-@pytest.fixture
-def inside():
-    """A registry that notes what it is asked."""
-    with EmbeddedRegistry() as registry:
-        yield registry
 
 
 @pytest.fixture

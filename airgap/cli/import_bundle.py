@@ -238,7 +238,7 @@ def _bundle(paths: tuple[Path, ...]) -> tuple[Path, ...] | BinaryIO:
     if len(paths) > 1:
         raise SettingsError(
             "standard input is one bundle, and nothing can be named beside it",
-            hint="name files, or only -",
+            hint="name files, or only -; an option like --signature takes one file each time",
         )
     return _standard_input()
 

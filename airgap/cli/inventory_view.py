@@ -180,7 +180,7 @@ def _lines(result: InventoryResult, *, is_verbose: bool) -> Iterator[str]:
     elif result.need is not None:
         yield f"nothing is missing: the bundle {result.need} can be imported"
     if not result.is_complete:
-        yield "not complete: the place may hold more"
+        yield "not complete: the place may hold more that was not asked for or may not be seen"
     if result.missing_blobs:
         yield f"{count_text(result.missing_blobs, 'blob')} named by manifests and not there"
     for failure in result.failed:

@@ -156,7 +156,7 @@ def as_seekable(path: Path) -> Path:
     """
     if str(path) == "-":
         raise SettingsError(
-            "this needs a file: a bundle is read at many places, and a pipe gives it only once",
-            hint="write it to a file first; `airgap import bundle -` takes a pipe, and checks it",
+            "this needs a file: it is read at several places, and a pipe gives it only once",
+            hint="write it to a file first; `airgap import bundle -` takes a bundle from a pipe",
         )
     return path

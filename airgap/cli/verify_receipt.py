@@ -245,7 +245,8 @@ def _error(result: VerifiedReceipt, receipt: Receipt) -> AirgapError | None:
         return None
     waiting = [f"{i.name}: {i.outcome}" for i in receipt.images if i.outcome in _OPEN]
     return PartialError(
-        f"the receipt is right, and says that the import was {receipt.outcome}",
+        "the receipt is right, and says that "
+        + ("the import failed" if receipt.outcome == "failed" else "not everything arrived"),
         failed=waiting,
         hint="import the bundle again: it sends only what is not there",
     )

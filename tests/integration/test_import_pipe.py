@@ -14,6 +14,7 @@ from airgap.server.settings import RegistrySettings
 from airgap.transfer import push_blobs
 from airgap.transfer.window import Window
 from tests.support import builders
+from tests.support.command_line import airgap, assert_refused
 from tests.support.embedded import CutBody, EmbeddedRegistry, Status
 from tests.support.transfers import assert_holds, bring, sent
 
@@ -248,3 +249,9 @@ def test_piping_again_sends_nothing(pack, inside):
     inside.clear()
     bring(data, inside.host)
     assert sent(inside) == []
+
+
+def test_a_pipe_is_one_bundle_and_the_hint_knows_of_globs(tmp_path):
+    """`--signature *.sig` with two files leaves one behind that looks like another bundle."""
+    take = ("import", "bundle", "-", "--to", "127.0.0.1:1", "--signature", "a.sig", "b.sig")
+    assert_refused(airgap(*take), 2, "settings", "nothing can be named beside it", "each time")

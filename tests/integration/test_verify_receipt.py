@@ -356,6 +356,7 @@ def test_a_receipt_of_a_partial_import_ends_with_three(inside, tmp_path):
     assert "1 arrived" in done.out
     assert "1 failed" in done.out
     assert "no problem" in done.out
+    assert "says that not everything arrived" in done.err
 
 
 def test_names_and_files_that_make_no_sense_are_refused(receipt, tmp_path):

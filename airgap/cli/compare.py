@@ -15,7 +15,7 @@ import click
 from airgap.cli.author import author_name
 from airgap.cli.invocation import Invocation
 from airgap.cli.options import NetworkFlags, jobs_option, network_options, output_options
-from airgap.cli.references import read_references
+from airgap.cli.references import read_wanted
 from airgap.cli.session import Session
 from airgap.cli.visible import count_text, cut, size_text
 from airgap.content.storage import is_there
@@ -128,7 +128,7 @@ def _side(text: str, opener: SideOpener) -> Side:
             error.hint = f"there is no file of this name either; {error.hint or 'check it'}"
             raise
     if is_list(path):
-        return opener.references(text, read_references((), [path]))
+        return opener.references(text, read_wanted((), [path]).references)
     return opener.record(path)
 
 

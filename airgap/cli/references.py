@@ -48,26 +48,8 @@ class Wanted:
         return next(iter(found), ())
 
 
-def read_references(
-    texts: Iterable[str], files: Iterable[Path], *, required: bool = True
-) -> tuple[Reference, ...]:
-    """Read the references of arguments, then those of list files, each one once.
-
-    Args:
-        texts: As users write them.
-        files: Lists, one reference a line; `-` is standard input.
-        required: Whether it is an error to give none.
-
-    Raises:
-        SettingsError: A reference or a list makes no sense (file and line are named), or there
-            is no reference at all and one is required.
-        BundleFormatError: A lock file is damaged, or needs a newer airgap.
-    """
-    return read_wanted(texts, files, required=required).references
-
-
 def read_wanted(texts: Iterable[str], files: Iterable[Path], *, required: bool = True) -> Wanted:
-    """Read the references of arguments, then those of lists and lock files.
+    """Read the references of arguments, then those of lists and lock files, each one once.
 
     Args:
         texts: As users write them.

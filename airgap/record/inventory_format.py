@@ -243,14 +243,14 @@ def number_bytes(values: Sequence[int], code: Literal["Q", "I"]) -> bytes:
     return row.tobytes()
 
 
-def check_word(text: object, what: str, *, limit: int = MAX_BY) -> str:
+def check_word(text: object, what: str) -> str:
     """See that a text is short and can be shown as it is.
 
     Raises:
         InvalidContentError: It cannot.
     """
-    if not isinstance(text, str) or len(text) > limit or not text.isprintable():
-        raise InvalidContentError(f"{what} must have at most {limit} characters, all printable")
+    if not isinstance(text, str) or len(text) > MAX_BY or not text.isprintable():
+        raise InvalidContentError(f"{what} must have at most {MAX_BY} characters, all printable")
     return text
 
 

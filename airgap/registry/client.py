@@ -87,38 +87,32 @@ class Client:
                 known = self._repositories[key] = Repository(channel, repository)
             return known
 
-    def inventory(
-        self, registry: str, *, origin: Literal["source", "destination"] = "source"
-    ) -> bytes | None:
+    def inventory(self, registry: str) -> bytes | None:
         """What a registry holds, as one inventory; None from one that makes none.
 
         Args:
             registry: The registry, as in a `Reference`.
-            origin: Which side of a transfer it is.
 
         Raises:
             RegistryProtocolError: The inventory is too large.
             UnavailableError: The registry cannot be reached.
         """
         with self._lock:
-            channel = self._channel(registry, origin)
+            channel = self._channel(registry, "source")
         return fetch_inventory(channel)
 
-    def repositories(
-        self, registry: str, *, origin: Literal["source", "destination"] = "source"
-    ) -> Iterator[str]:
+    def repositories(self, registry: str) -> Iterator[str]:
         """The repositories that a registry lists. Pages are got as they are needed.
 
         Args:
             registry: The registry, as in a `Reference`.
-            origin: Which side of a transfer it is.
 
         Raises:
             UnauthorizedError: The list is closed to us.
             ContentNotFoundError: There is no list.
         """
         with self._lock:
-            channel = self._channel(registry, origin)
+            channel = self._channel(registry, "source")
         return list_repositories(channel)
 
     def check_login(self, registry: str, credential: Credential) -> None:

@@ -127,8 +127,8 @@ def test_a_registry_that_is_away_is_an_error(server: ScriptedServer, lab: Lab) -
     """It is not one without an inventory: nobody knows."""
     server.on("GET", PATH).reply(Reply(503))
     with pytest.raises(UnavailableError) as caught:
-        lab.client.inventory(server.host, origin="destination")
-    assert caught.value.origin == "destination"
+        lab.client.inventory(server.host)
+    assert caught.value.origin == "source"
 
 
 class TestOwnRegistry:

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from airgap.cli.list_file import MAX_LINE
-from airgap.cli.references import read_references, read_wanted
+from airgap.cli.references import read_wanted
 from airgap.errors import SettingsError
 from airgap.oci.digest import Digest
 from airgap.oci.mediatype import OCI_INDEX
@@ -41,7 +41,7 @@ def test_a_list_has_comments_and_blank_lines(listed) -> None:
     path = listed(
         b"\xef\xbb\xbf# all of them\r\n\r\n  nginx:1  \r\n\t#x\nredis # cache\nghcr.io/a/b:c"
     )
-    assert names(*read_references([], [path])) == [
+    assert names(*read_wanted([], [path]).references) == [
         "docker.io/library/nginx:1",
         "docker.io/library/redis:latest",
         "ghcr.io/a/b:c",
@@ -50,16 +50,18 @@ def test_a_list_has_comments_and_blank_lines(listed) -> None:
 
 def test_arguments_come_before_lists_and_each_reference_once(listed) -> None:
     """What is named twice is taken once, in the order in which it was named first."""
-    found = read_references(
-        ["b/b:1", "a/a"], [listed(b"a/a:latest\nc/c\n"), listed(b"b/b:1\n", "2")]
-    )
-    assert names(*found) == ["docker.io/b/b:1", "docker.io/a/a:latest", "docker.io/c/c:latest"]
+    found = read_wanted(["b/b:1", "a/a"], [listed(b"a/a:latest\nc/c\n"), listed(b"b/b:1\n", "2")])
+    assert names(*found.references) == [
+        "docker.io/b/b:1",
+        "docker.io/a/a:latest",
+        "docker.io/c/c:latest",
+    ]
 
 
 def test_standard_input_is_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
     """A dash reads the list from standard input."""
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"nginx\n")))
-    assert names(*read_references([], [Path("-")])) == ["docker.io/library/nginx:latest"]
+    assert names(*read_wanted([], [Path("-")]).references) == ["docker.io/library/nginx:latest"]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +80,7 @@ def test_nonsense_is_refused_with_file_and_line(listed, content: bytes, said: st
     """An error names the file and the line and stays on one line."""
     path = listed(content)
     with pytest.raises(SettingsError) as caught:
-        read_references([], [path])
+        read_wanted([], [path])
     assert f"{path}, {said}" in caught.value.message
     assert "\n" not in caught.value.message
     assert len(caught.value.message) < 600
@@ -87,14 +89,14 @@ def test_nonsense_is_refused_with_file_and_line(listed, content: bytes, said: st
 def test_no_references_at_all_is_an_error(listed) -> None:
     """A list of comments is no list of images."""
     with pytest.raises(SettingsError, match="no references"):
-        read_references([], [listed(b"# nothing\n")])
+        read_wanted([], [listed(b"# nothing\n")])
 
 
 @pytest.mark.parametrize("name", ["absent.txt", "."])
 def test_a_list_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
     """A missing list or a folder is a clear error."""
     with pytest.raises(SettingsError, match="cannot be read"):
-        read_references([], [tmp_path / name])
+        read_wanted([], [tmp_path / name])
 
 
 def test_standard_input_that_cannot_be_read_is_said_to_be(monkeypatch, tmp_path: Path) -> None:
@@ -102,7 +104,7 @@ def test_standard_input_that_cannot_be_read_is_said_to_be(monkeypatch, tmp_path:
     with (tmp_path / "out").open("wb", buffering=0) as unreadable:
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=unreadable))
         with pytest.raises(SettingsError, match="cannot be read"):
-            read_references([], [Path("-")])
+            read_wanted([], [Path("-")])
 
 
 LOCK = Lock.build(
@@ -122,7 +124,7 @@ def test_a_lock_file_among_lists_pins_its_images(listed) -> None:
     ]
     assert wanted.locks == (LOCK,)
     assert wanted.platforms == LOCK.platforms
-    assert read_references(["alpine:3"], [listed(b"redis\n"), lock]) == wanted.references
+    assert read_wanted(["alpine:3"], [listed(b"redis\n"), lock]).references == wanted.references
 
 
 def test_what_looks_like_a_lock_further_down_is_a_mistake_in_a_list(listed) -> None:

@@ -275,6 +275,17 @@ def export_lock(registry: EmbeddedRegistry, folder: Path, raw: bytes) -> Outcome
     return airgap("export", "images", "-f", path, "-o", folder / "u.tar")
 
 
+def test_a_lock_takes_no_place_of_what_must_be_signed(source, trusted, tmp_path):
+    """What a file is shows in its content, which may have been exchanged; its name was typed."""
+    raw = locked(APP, source, tmp_path)
+    source.clear()
+    done = export_on(source, tmp_path, "--against", raw, "--trust", trusted)
+    assert_refused(done, 21, "signature", "its name does not say so")
+    assert_not_exported(source, tmp_path)
+    more = ("--against", tmp_path / "images.lock", "-o", tmp_path / "u.tar", "--trust", trusted)
+    assert airgap("export", "images", f"{source.host}/app:2", *more).code == 0
+
+
 def test_a_forged_lock_gives_nothing_under_a_wrong_digest(source, tmp_path):
     """A digest that the source does not have is an error; nothing else is taken for it."""
     raw = locked(APP, source, tmp_path)

@@ -36,9 +36,10 @@ def select(
         raise selection.failed[0][1]
     if not selection.catalog.images:
         raise PartialError(
-            "none of the images could be exported",
+            "none of the images can be had",
             failed=[f"{name}: {error.message}" for name, error in selection.failed],
-            hint="what was fetched is kept; run the same command again",
+            hint=("what was fetched is kept; " if lost else "")
+            + "run the same command again when the reasons are gone",
         )
     catalog = sign_catalog(
         selection.catalog, options.sign, options.revocations, originals=options.originals

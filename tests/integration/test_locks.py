@@ -303,3 +303,13 @@ def test_a_lock_with_the_name_of_its_bundle_leaves_the_bundle(names, tmp_path):
     assert done.code == 40, done.err
     assert "is no lock file" in done.err
     assert airgap("verify", "bundle", path).code == 0
+
+
+def test_a_lock_of_nothing_is_not_written(outside, tmp_path):
+    """Where no name stands for anything, nothing is said of an export that there was not."""
+    path = tmp_path / "images.lock"
+    done = airgap("lock", f"{outside.host}/team/nothing:1", "--keep-going", "-o", path)
+    assert done.code == ExitCode.PARTIAL
+    assert "export" not in done.err
+    assert "fetched" not in done.err
+    assert not path.exists()

@@ -9,13 +9,22 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import Any, Literal
 
 from airgap.bundle.catalog import Catalog, CatalogImage
 from airgap.oci import mediatype
 from airgap.oci.digest import Digest
 from airgap.oci.layout import CONTAINERD_NAME, REF_NAME, blob_path
-from airgap.oci.manifest import Document, Manifest
+from airgap.oci.manifest import Document, Index, Manifest
+
+ImageKind = Literal["image", "index", "artifact"]
+
+
+def image_kind(document: Document) -> ImageKind:
+    """Whether an engine can run it, chooses from it by platform, or neither."""
+    if isinstance(document, Index):
+        return "index"
+    return "image" if document.is_runnable else "artifact"
 
 
 def runnable_manifests(digest: Digest, documents: Mapping[Digest, Document]) -> list[Manifest]:

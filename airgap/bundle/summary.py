@@ -10,11 +10,11 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from airgap.bundle import closure
 from airgap.bundle.bases import BaseKind
 from airgap.bundle.catalog import Catalog, CatalogImage, Omission, OmissionReason
+from airgap.bundle.engines import ImageKind, image_kind
 from airgap.errors import InvalidContentError
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
@@ -23,7 +23,6 @@ from airgap.oci.manifest import Document, Index, Manifest
 from airgap.oci.platform import Platform
 from airgap.oci.referrer_kind import ReferrerKind, referrer_kind
 
-ImageKind = Literal["image", "index", "artifact"]
 ConfigReader = Callable[[Digest], bytes | None]
 
 _REFERENCE_TYPE = "vnd.docker.reference.type"
@@ -310,13 +309,6 @@ class _Summarizer:
             self._size(closure.reachable([digest], self._documents)),
             is_in_index,
         )
-
-
-def image_kind(document: Document) -> ImageKind:
-    """Whether an engine can run it, chooses from it by platform, or neither."""
-    if isinstance(document, Index):
-        return "index"
-    return "image" if document.is_runnable else "artifact"
 
 
 def _entries(document: Document, documents: Mapping[Digest, Document]) -> Iterator[Descriptor]:

@@ -17,12 +17,12 @@ from airgap.errors import AirgapError, ConflictError, SettingsError
 from airgap.run.events import Notice
 from airgap.transfer.ledger import Ledger
 from airgap.transfer.outcome import ImportResult, WrittenReceipt
-from airgap.transfer.receipts import RECEIPT_FILE, write_receipt_file
 
 if TYPE_CHECKING:
     from airgap.cli.custody import CustodyEntry
     from airgap.cli.options import Command
     from airgap.cli.session import Session
+    from airgap.record.receipt import Receipt
     from airgap.run import Run
     from airgap.trust.keys import PrivateKey
 
@@ -108,6 +108,8 @@ class KeptReceipt:
         receipt = ledger.receipt(error, log=self._entry.position)
         if receipt is None:
             return None
+        from airgap.transfer.receipts import write_receipt_file  # only where one is wanted
+
         write_receipt_file(path, receipt, self._keys)
         return WrittenReceipt(str(path), receipt.id, receipt.outcome)
 
@@ -134,7 +136,7 @@ def kept_receipt(
         raise SettingsError("--sign signs a receipt", hint="--receipt FILE writes one")
     if path is not None and is_dry:
         raise SettingsError("a dry run has no receipt", hint="leave out --receipt or --dry-run")
-    before = None if path is None else RECEIPT_FILE.before(path)
+    before = None if path is None else _receipt_before(path)
     ledger = Ledger(lambda: datetime.now(UTC), by=author_of(flags["by"]), before=before)
     kept = KeptReceipt(path, None if is_dry else ledger, signers(flags, session), entry, run)
     try:
@@ -143,3 +145,10 @@ def kept_receipt(
         if kept.ledger is not None:
             kept.failed(error)
         raise
+
+
+def _receipt_before(path: Path) -> Receipt | None:
+    """The receipt that a new one would replace."""
+    from airgap.transfer.receipts import RECEIPT_FILE  # only where one is wanted
+
+    return RECEIPT_FILE.before(path)

@@ -29,7 +29,6 @@ from airgap.run import Run
 from airgap.run.events import MediumWanted, PhaseFinished
 from airgap.transfer.destination import Destination, Target
 from airgap.transfer.gather_state import KeptPiece, KeptPieces, kept_piece
-from airgap.transfer.image_evidence import FileShelf, check_import
 from airgap.transfer.outcome import ImportedImage, ImportResult
 from airgap.transfer.publish import ImportOptions, begin_push, check_bases, plan_import
 from airgap.transfer.publisher import Publisher
@@ -193,9 +192,14 @@ class _Gather:
 
     def _check_images(self, publisher: Publisher, reader: BundleReader) -> None:
         """Judge the images that are ready now and were not at an earlier medium."""
+        required = self._options.require_signature
+        if not required:
+            return
+        from airgap.transfer.image_evidence import FileShelf, check_import  # only where demanded
+
         check_import(
             publisher,
-            self._options.require_signature,
+            required,
             FileShelf(reader),
             judged=self._judged,
             to=self._to,

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Protocol
 
 from airgap.bundle.reader import BundleReader, numbers_text
+from airgap.bundle.stream import BundleStream
 from airgap.content.store import Chunks
 from airgap.content.verify import verified
 from airgap.errors import (
@@ -213,6 +214,26 @@ class EncryptedShelf:
     def absence(self, _: Descriptor, /) -> AirgapError | None:
         """Nothing more is to be said of it."""
         return None
+
+
+def shelf_of(
+    bundle: BundleReader | BundleStream | EncryptedBundle, publications: Iterable[Publication]
+) -> Shelf:
+    """Where the payloads of a bundle are read.
+
+    Args:
+        bundle: What is imported.
+        publications: What of it is to be sent.
+
+    Raises:
+        SettingsError: The payloads of encrypted files have too many bytes together.
+        AirgapError: An encrypted file cannot be read or decrypted.
+    """
+    if isinstance(bundle, BundleReader):
+        return FileShelf(bundle)
+    if isinstance(bundle, EncryptedBundle):
+        return EncryptedShelf(bundle, publications)
+    return PipeShelf()
 
 
 class _SourceEvidence:

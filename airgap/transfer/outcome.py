@@ -7,7 +7,7 @@ from typing import Literal
 
 from airgap.bundle.bases import Base, BaseKind
 from airgap.bundle.catalog import Omission
-from airgap.bundle.summary import ImageKind
+from airgap.bundle.engines import ImageKind
 from airgap.errors import AirgapError
 from airgap.oci.digest import Digest
 from airgap.oci.platform import Platform

@@ -17,8 +17,7 @@ from airgap.bundle.catalog import (
     OmissionReason,
 )
 from airgap.bundle.closure import successors
-from airgap.bundle.engines import runnable_manifests
-from airgap.bundle.summary import image_kind
+from airgap.bundle.engines import image_kind, runnable_manifests
 from airgap.errors import AirgapError, ConflictError, ContentNotFoundError, SizeMismatchError
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest

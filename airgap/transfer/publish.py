@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from airgap.bundle.catalog import Catalog
 from airgap.bundle.reader import BundleReader, open_bundle
@@ -24,14 +24,6 @@ from airgap.transfer.base_guard import Elsewhere, need_commands
 from airgap.transfer.decrypted import EncryptedBundle
 from airgap.transfer.destination import Destination, plan_targets
 from airgap.transfer.existing_tags import OnExistingTag
-from airgap.transfer.image_evidence import (
-    EncryptedShelf,
-    FileShelf,
-    PipeShelf,
-    Shelf,
-    check_import,
-)
-from airgap.transfer.image_policy import RequiredKey
 from airgap.transfer.ledger import Ledger
 from airgap.transfer.outcome import ImportResult
 from airgap.transfer.publication import plan_publications
@@ -40,10 +32,12 @@ from airgap.transfer.push_manifests import Sparse
 from airgap.transfer.receiver import RegistryReceiver
 from airgap.transfer.rollback import RollbackGuard
 from airgap.transfer.standing import PHASE
-from airgap.transfer.trusting import check_bundle_trust
-from airgap.trust.policy import Trust
 from airgap.trust.signatures import Signatures
 from airgap.trust.signer import Signer
+
+if TYPE_CHECKING:  # who demands signatures has loaded it
+    from airgap.transfer.image_policy import RequiredKey
+    from airgap.trust.policy import Trust, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +130,7 @@ class _Import:
         publisher = self._publisher(reader.catalog, reader.documents)
         publisher.check_tags()
         check_bases(publisher, reader.catalog, self._to, self._options, run=self._run)
-        self._check_images(publisher, FileShelf(reader))
+        self._check_images(publisher, reader)
         begin_push(publisher, self._run)
         publisher.push_blobs(reader)
         return self._finish(publisher, reader.catalog)
@@ -147,10 +141,7 @@ class _Import:
         publisher = self._publisher(front.catalog, front.documents)
         publisher.check_tags()
         check_bases(publisher, front.catalog, self._to, self._options, run=self._run)
-        if self._options.require_signature and isinstance(stream, EncryptedBundle):
-            self._check_images(publisher, EncryptedShelf(stream, publisher.ready))
-        else:
-            self._check_images(publisher, PipeShelf())
+        self._check_images(publisher, stream)
         begin_push(publisher, self._run)
         if self._options.dry_run:
             publisher.push_blobs(None)
@@ -169,8 +160,15 @@ class _Import:
         )
         return publisher
 
-    def _check_images(self, publisher: Publisher, shelf: Shelf) -> None:
+    def _check_images(
+        self, publisher: Publisher, bundle: BundleReader | BundleStream | EncryptedBundle
+    ) -> None:
         required = self._options.require_signature
+        if not required:
+            return
+        from airgap.transfer.image_evidence import check_import, shelf_of  # only where demanded
+
+        shelf = shelf_of(bundle, publisher.ready)
         check_import(publisher, required, shelf, to=self._to, client=self._client, run=self._run)
 
     def _finish(self, publisher: Publisher, catalog: Catalog) -> ImportResult:
@@ -204,7 +202,7 @@ def plan_import(
     if options.ledger is not None:
         options.ledger.begin(catalog, to)
     catalog.expect(options.expect)
-    verdict = check_bundle_trust(catalog, options.trust, options.signatures, run=run)
+    verdict = _judged(catalog, options, run)
     targets = plan_targets(
         catalog.images,
         to,
@@ -224,6 +222,14 @@ def plan_import(
     publications = plan_publications(targets, catalog, documents)
     publisher = Publisher(RegistryReceiver(client, to.registry), publications, settings, run=run)
     return publisher, verdict.signers if verdict is not None else ()
+
+
+def _judged(catalog: Catalog, options: ImportOptions, run: Run) -> Verdict | None:
+    if options.trust is None:
+        return None
+    from airgap.transfer.trusting import check_bundle_trust  # only where somebody is trusted
+
+    return check_bundle_trust(catalog, options.trust, options.signatures, run=run)
 
 
 def check_bases(

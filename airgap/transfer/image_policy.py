@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Protocol
 
 from airgap.errors import UnsignedImagesError
@@ -20,7 +21,7 @@ from airgap.run import Run
 from airgap.run.events import ItemFinished, PhaseFinished, PhaseStarted
 from airgap.transfer.resolve import MAX_DEPTH
 from airgap.transfer.workers import Task, Workers
-from airgap.trust.cosign import Problem, claims, judge
+from airgap.trust.cosign import MAX_CLAIMS, Problem, claims, judge
 from airgap.trust.keys import PublicKey
 
 PHASE = "signatures"
@@ -202,15 +203,17 @@ class _Check:
 
     def _judge(self, repository: str, document: Document) -> _Standing:
         standing = _Standing()
-        for found in self._evidence.signatures(repository, document.descriptor.digest):
-            for claim in claims(found):
-                payload = self._evidence.read(repository, claim.payload)
-                if payload is None:
-                    standing.problem = max(standing.problem, Problem.UNREADABLE)
-                    continue
-                judgement = judge(claim, payload, document, self._keys)
-                standing.keys |= judgement.keys
-                if standing.keys >= self._wanted:
-                    return standing
-                standing.problem = max(standing.problem, judgement.problem)
+        # Whoever made the bundle chose how many there are.
+        listed = self._evidence.signatures(repository, document.descriptor.digest)
+        each = (claim for found in listed for claim in claims(found))
+        for claim in islice(each, MAX_CLAIMS):
+            payload = self._evidence.read(repository, claim.payload)
+            if payload is None:
+                standing.problem = max(standing.problem, Problem.UNREADABLE)
+                continue
+            judgement = judge(claim, payload, document, self._keys)
+            standing.keys |= judgement.keys
+            if standing.keys >= self._wanted:
+                return standing
+            standing.problem = max(standing.problem, judgement.problem)
         return standing

@@ -32,7 +32,7 @@ PREDICATE = "https://sigstore.dev/cosign/sign/v1"
 STATEMENT = "application/vnd.in-toto+json"
 MAX_PAYLOAD = 1 << 20
 MAX_CLAIMS = 1000
-"""How many signatures of one manifest are looked at; cosign adds one for each time of signing."""
+"""How many signatures of one image are looked at; cosign adds one for each time of signing."""
 MAX_SIGNERS = 16
 """How many signatures one envelope may have."""
 _MAX_SIGNATURE = 4096

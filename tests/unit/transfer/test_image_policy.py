@@ -194,6 +194,17 @@ def test_indexes_that_name_each_others_entries_cost_little(shelf):
     assert len(shelf.asked) == 2 * MAX_DEPTH + 1
 
 
+def test_no_number_of_signatures_makes_an_import_endless(shelf, monkeypatch):
+    """Whoever made the bundle chose how many refer to an image, and each costs its checking."""
+    monkeypatch.setattr("airgap.transfer.image_policy.MAX_CLAIMS", 3)
+    content = builders.image()
+    for _ in range(4):
+        shelf.sign(content, OTHER)
+    shelf.sign(content)
+    assert check(shelf, content) == ["is signed, but not with cosign.pub"]
+    assert check(shelf, content, required=(ALSO,)) == []
+
+
 def test_indexes_that_lie_too_deep_are_not_signed_by_their_entries(shelf):
     """A chain without end ends."""
     content = builders.image()

@@ -24,6 +24,7 @@ MAX_BYTES = 2 << 30
 MAX_SEEN = 64 * 1024 * 1024
 _VERSION = 1
 _FILE_MODE = 0o600
+_MANIFESTS, _SEEN = "manifests", "repositories"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +116,13 @@ class ManifestCache:
     def _manifest_path(self, digest: Digest) -> Path | None:
         if self._folder is None:
             return None
-        return self._folder / "manifests" / digest.hex[:2] / f"{digest.algorithm}-{digest.hex}"
+        return self._folder / _MANIFESTS / digest.hex[:2] / f"{digest.algorithm}-{digest.hex}"
 
     def _seen_path(self, registry: str, repository: str) -> Path | None:
         if self._folder is None:
             return None
         name = Digest.of(f"{registry}/{repository}".encode()).hex
-        return self._folder / "repositories" / name[:2] / name
+        return self._folder / _SEEN / name[:2] / name
 
     def _write(self, path: Path | None, raw: bytes) -> None:
         if path is None or self.problem is not None:
@@ -179,8 +180,8 @@ def _remove(path: Path) -> None:
 
 
 def _files(folder: Path) -> Iterator[tuple[float, int, str]]:
-    """Each file of two levels of folders: when it was used, its size and its path."""
-    waiting = [str(folder)]
+    """Each file that was kept: when it was used, its size and its path."""
+    waiting = [str(folder / name) for name in (_MANIFESTS, _SEEN)]
     while waiting:
         try:
             with os.scandir(waiting.pop()) as entries:

@@ -122,3 +122,15 @@ def test_threads_may_keep_and_read_the_same(tmp_path: Path) -> None:
         thread.join()
     assert not wrong
     assert cache.problem is None
+
+
+def test_only_what_was_kept_is_let_go(tmp_path: Path) -> None:
+    """What else lies in the folder of caches is somebody else's."""
+    other = tmp_path / "other" / "file"
+    other.parent.mkdir()
+    other.write_bytes(b"x" * 1000)
+    cache = ManifestCache(tmp_path, max_files=0)
+    cache.keep_manifest(ONE, b"one")
+    cache.prune()
+    assert cache.manifest(ONE) is None
+    assert other.exists()

@@ -15,6 +15,7 @@ from airgap.bundle.reader import open_bundle
 from airgap.bundle.survey import Survey, survey_file
 from airgap.bundle.volumes import plan_volumes
 from airgap.oci.digest import Digest
+from airgap.oci.document import canonical_bytes
 from airgap.run import Run
 from airgap.transfer.repair import RepairResult, repair_bundle
 from airgap.transfer.spread_state import SpreadFolder, SpreadState
@@ -194,6 +195,21 @@ def test_a_damaged_front_of_a_volume_is_the_only_finding(tmp_path: Path, member:
     (finding,) = report.findings
     assert finding.volume == 2
     assert member in finding.message
+    assert report.blobs == len(MADE.contents)
+
+
+def test_a_damaged_volume_with_longer_signatures_is_read_by_its_own(tmp_path: Path) -> None:
+    """Where everything lies in a volume depends on how long its own signatures are."""
+    shares = plan(MADE, 1500)
+    longer = signed(PLAIN, canonical_bytes({"signatures": ["of somebody else" + "x" * 2000]}))
+    made, theirs = fill(MADE, shares), fill(longer, replace(shares, catalog=longer.catalog))
+    data = [*made.data]
+    data[1] = bundles.flip(theirs.data[1], theirs.data[1].index(b"index.json") + 600)
+    made.write(tmp_path, data)
+    report = check_bundle(tmp_path, run=Run())
+    (finding,) = report.findings
+    assert (finding.kind, finding.volume) == ("structure", 2)
+    assert "index.json" in finding.message
     assert report.blobs == len(MADE.contents)
 
 

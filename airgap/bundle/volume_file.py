@@ -171,7 +171,7 @@ def open_file(path: Path) -> BinaryIO:
         if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
             raise BundleFormatError(
                 f"{path} cannot be read at any offset",
-                hint="what comes through a pipe can be imported: airgap import bundle - < FILE",
+                hint="write it to a file first; `airgap import bundle -` takes bundles from a pipe",
                 origin="bundle",
             )
         # The buffer makes reading the front cheap; blobs are read past it, with pread.

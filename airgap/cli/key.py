@@ -18,6 +18,7 @@ from airgap.cli.signing_options import ask_passphrase, read_key
 from airgap.cli.visible import count_text
 from airgap.content.age import read_passphrase
 from airgap.content.atomic import write_file
+from airgap.content.storage import is_folder, is_there
 from airgap.errors import SettingsError
 from airgap.oci.digest import Digest
 from airgap.trust.key_files import read_limited, read_public, write_key
@@ -98,7 +99,26 @@ _passphrase_file = click.option(
     metavar="FILE",
     help="The passphrase of the key is the one line of this file.",
 )
-_DAY = click.DateTime(["%Y-%m-%d"])
+
+
+class _Day(click.DateTime):
+    """A day, of which the error shows an example and no format."""
+
+    def __init__(self) -> None:
+        super().__init__(["%Y-%m-%d"])
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Read it."""
+        try:
+            found: datetime = super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r} is no day; write it like 2027-01-31", param, ctx)
+        return found
+
+
+_DAY = _Day()
 
 
 @click.command("generate")
@@ -126,8 +146,10 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 )
 @_passphrase_file
 @click.option("--name", metavar="NAME", help="What the key is called in trust.toml.")
-@click.option("--not-before", type=_DAY, metavar="DATE", help="From when on it is to be trusted.")
-@click.option("--not-after", type=_DAY, metavar="DATE", help="To the end of which day.")
+@click.option(
+    "--not-before", type=_DAY, metavar="YYYY-MM-DD", help="From when on it is to be trusted."
+)
+@click.option("--not-after", type=_DAY, metavar="YYYY-MM-DD", help="To the end of which day.")
 @output_options
 @click.pass_obj
 def generate_key(invocation: Invocation, **flags: Unpack[GenerateFlags]) -> None:
@@ -138,6 +160,10 @@ def generate_key(invocation: Invocation, **flags: Unpack[GenerateFlags]) -> None
     """
     session = Session(invocation, flags, command="key generate")
     path = flags["output"]
+    if is_folder(path):
+        raise SettingsError(
+            f"{path} is a folder, and a key is a file", hint=f"name it: -o {path / 'release.key'}"
+        )
     name = flags["name"] or path.stem
     if not is_name(name):
         raise SettingsError(
@@ -146,7 +172,7 @@ def generate_key(invocation: Invocation, **flags: Unpack[GenerateFlags]) -> None
         )
     start, end = flags["not_before"], flags["not_after"]
     if start and end and start > end:
-        raise SettingsError("--not-after lies before --not-before")
+        raise SettingsError("--not-after lies before --not-before", hint="mend one of the dates")
     word = _new_passphrase(session, flags)
     key = PrivateKey.generate(flags["algorithm"])
     public = write_key(path, key, word)
@@ -246,14 +272,22 @@ def _new_passphrase(session: Session, flags: GenerateFlags) -> str | None:
 
 def _key_id(text: str) -> Digest:
     """The id itself, or that of the public key in a file."""
-    return Digest.parse(text) if _DIGEST.fullmatch(text) else read_public(Path(text)).id
+    if _DIGEST.fullmatch(text):
+        return Digest.parse(text)
+    if text.startswith("sha256:") and not is_there(Path(text)):
+        raise SettingsError(
+            f"{text[:100]!r} is no whole id of a key",
+            hint="an id is sha256: and 64 hex digits; `airgap key show FILE` prints it",
+        )
+    return read_public(Path(text)).id
 
 
 def _known(path: Path, revoker: PrivateKey) -> RevocationList | None:
     """The list as it was until now."""
     if not path.exists():
         return None
-    known = RevocationList.parse(read_limited(path, MAX_SIZE).strip())
+    raw = read_limited(path, MAX_SIZE).strip()
+    known = RevocationList.parse(raw, what=f"the list of revoked keys {path}")
     if not known.is_signed_by(revoker.public):
         raise SettingsError(
             f"{path} is not signed by this revoker",

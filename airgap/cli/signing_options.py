@@ -176,7 +176,8 @@ def read_revocations(path: Path | None) -> bytes:
     from airgap.trust.revocations import RevocationList
     from airgap.trust.signed import MAX_SIZE
 
-    return RevocationList.parse(read_limited(path, MAX_SIZE).strip()).to_bytes()
+    raw = read_limited(path, MAX_SIZE).strip()
+    return RevocationList.parse(raw, what=f"the list of revoked keys {path}").to_bytes()
 
 
 def trust_of(
@@ -260,7 +261,7 @@ def _policies(settings: Settings, identities: Sequence[TrustedIdentity]) -> list
         found.append(("the system's settings", system.paths, system.require, ()))
     paths = settings.trust or (system.paths if settings.require else ())
     if paths or settings.require:
-        found.append(("your settings", paths, settings.require, ()))
+        found.append(("your settings and options", paths, settings.require, ()))
     if identities:
         found.append(("--certificate-identity", (), None, identities))
     return found

@@ -138,7 +138,9 @@ def _integer(value: object, origin: str, lowest: int, highest: int) -> int:
     elif isinstance(value, int) and not isinstance(value, bool):
         number = value
     if not lowest <= number <= highest:
-        raise _wrong(origin, f"must be a whole number from {lowest} to {highest}")
+        raise _wrong(
+            origin, f"must be a whole number from {lowest} to {highest}", "write it in digits"
+        )
     return number
 
 

@@ -12,6 +12,8 @@ from airgap.trust.signatures import Signatures
 from airgap.trust.signer import Signer
 from airgap.trust.trust_files import keep
 
+_SHOWN = 3
+
 
 def check_bundle_trust(
     catalog: Catalog,
@@ -38,9 +40,10 @@ def check_bundle_trust(
     if trust is None:
         return None
     signatures = Signatures.parse(catalog.signatures).merge(detached or Signatures())
-    trust = learn(trust, signatures.revocations)
+    before, trust = trust, learn(trust, signatures.revocations)
     verdict = trust.check(catalog.raw, signatures)
     if run is not None:
+        _tell_revoked(before, trust, run)
         tell_signers(verdict, "the bundle", run=run)
     return verdict
 
@@ -83,6 +86,21 @@ def tell_signers(verdict: Verdict, what: str, *, run: Run) -> None:
     run.emit(Notice("info", "signed", f"{what} is signed by {names}"))
     for note in verdict.notes:
         run.warn("signature", note)
+
+
+def _tell_revoked(before: Trust, now: Trust, run: Run) -> None:
+    """Say which keys count no more since a list came."""
+    new = [
+        one
+        for _, known in now.revocations.lists
+        for one in known.revoked
+        if before.revocations.find(one.key) is None
+    ]
+    if new:
+        shown = ", ".join(
+            f"{one.key.short}{f' ({one.reason})' if one.reason else ''}" for one in new[:_SHOWN]
+        ) + (f" and {len(new) - _SHOWN} more" if new[_SHOWN:] else "")
+        run.emit(Notice("info", "revoked", f"the bundle says that these keys are revoked: {shown}"))
 
 
 def learn(trust: Trust, revocations: bytes) -> Trust:

@@ -16,6 +16,7 @@ _PARAMETERS = "EC PARAMETERS"
 """`openssl ecparam -genkey` writes the name of the curve before the key, which says it again."""
 PUBLIC = frozenset({"PUBLIC KEY"})
 PRIVATE = frozenset({"PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "EC PRIVATE KEY"})
+_COSIGN = frozenset(f"ENCRYPTED {name} PRIVATE KEY" for name in ("SIGSTORE", "COSIGN"))
 _KINDS = "airgap takes Ed25519 and ECDSA P-256 keys"
 _NEW_KEY = f"{_KINDS}; make one: airgap key generate -o release.key"
 _OTHERS = (
@@ -91,6 +92,11 @@ def public_block(raw: bytes, what: str) -> Block:
         SettingsError: It holds something else, by name.
     """
     block = _only_block(raw, what)
+    if block.label in _COSIGN:
+        raise SettingsError(
+            f"{what} holds a private key in cosign's own encryption, and a public one is needed",
+            hint="give its public half: cosign.pub beside cosign.key",
+        )
     if block.label in PRIVATE:
         raise SettingsError(
             f"{what} holds a private key, and a public one is needed",
@@ -114,7 +120,10 @@ def unsupported(kind: str, what: str) -> SettingsError:
 
 def _only_block(raw: bytes, what: str) -> Block:
     if len(raw) > MAX_PEM:
-        raise SettingsError(f"{what} has more than {MAX_PEM} bytes; a key is smaller")
+        raise SettingsError(
+            f"{what} has more than {MAX_PEM} bytes; a key is smaller",
+            hint="name a file that `airgap key generate` wrote",
+        )
     if raw.lstrip().startswith((b"ssh-", b"ecdsa-sha2-", b"sk-ssh-")):
         raise unsupported("an SSH key", what)
     blocks = [Block(found[1].decode(), found[0] + b"\n") for found in _BLOCK.finditer(raw)]

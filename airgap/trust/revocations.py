@@ -29,6 +29,7 @@ MEDIA_TYPE = "application/vnd.airgap.revocations.v1+json"
 STATE_MEDIA_TYPE = "application/vnd.airgap.known-revocations.v1+json"
 MAX_REASON = 200
 _MAX_SERIAL = 2**53 - 1
+_HINT = "`airgap key revoke` makes such a list: copy it again from where it was made"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -93,20 +94,26 @@ class RevocationList:
         return cls(serial, entries, signed, (KeySignature(revoker.id, revoker.sign(signed)),))
 
     @classmethod
-    def parse(cls, raw: bytes) -> Self:
+    def parse(cls, raw: bytes, *, what: str = "the list of revoked keys") -> Self:
         """Read a signed list; nothing is believed of it before its signature.
+
+        Args:
+            raw: The document.
+            what: What it is called, for errors.
 
         Raises:
             SignatureError: It is damaged.
             BundleFormatError: It needs a newer airgap.
         """
-        what = "the list of revoked keys"
         if len(raw) > MAX_SIZE:
-            raise SignatureError(f"{what} has {len(raw)} bytes; more than {MAX_SIZE}")
+            raise SignatureError(
+                f"{what} has more than {MAX_SIZE} bytes",
+                hint=_HINT,
+            )
         try:
             return cls._of(parse_object(raw, what=what))
         except InvalidContentError as error:
-            raise SignatureError(f"{what} is damaged: {error.message}") from error
+            raise SignatureError(f"{what} is damaged: {error.message}", hint=_HINT) from error
 
     @classmethod
     def _of(cls, document: Mapping[str, Any]) -> Self:

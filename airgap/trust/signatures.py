@@ -146,7 +146,10 @@ def parse_detached(raw: bytes, *, what: str) -> Signatures:
         BundleFormatError: It needs a newer airgap.
     """
     if len(raw) > MAX_SIZE:
-        raise SignatureError(f"{what} has more than {MAX_SIZE} bytes; a signature is smaller")
+        raise SignatureError(
+            f"{what} has more than {MAX_SIZE} bytes; a signature is smaller",
+            hint="name a file that `airgap sign bundle` or `cosign sign-blob` wrote",
+        )
     if raw.lstrip()[:1] == b"{":
         return _detached_json(raw, what)
     text = b"".join(raw.split())

@@ -96,7 +96,10 @@ class TrustFile:
             value = tomllib.loads(raw.decode())
         except (ValueError, RecursionError) as error:
             reason = visible(str(error).partition("\n")[0][:200])
-            raise SettingsError(f"{what} is not a TOML file: {reason}") from error
+            raise SettingsError(
+                f"{what} is not a TOML file: {reason}",
+                hint="mend it; `airgap key generate` prints the lines for a key",
+            ) from error
         _check_keys(value, frozenset({"require", "key", "identity", "revocations"}), what)
         keys = tuple(_key(entry, what) for entry in _tables(value, "key", what))
         identities = tuple(_identity(entry, what) for entry in _tables(value, "identity", what))

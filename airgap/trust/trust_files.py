@@ -11,7 +11,7 @@ from pathlib import Path
 from airgap.content.atomic import PRIVATE, make_folder, write_file
 from airgap.content.posix import wait_for_lock
 from airgap.content.storage import storage_errors
-from airgap.errors import SettingsError
+from airgap.errors import SettingsError, SignatureError
 from airgap.trust.key_files import read_limited, read_public
 from airgap.trust.keyless import KeylessIdentity
 from airgap.trust.keys import PublicKey
@@ -81,9 +81,10 @@ def load_policy(source: PolicySource) -> LoadedPolicy:
     require = source.require or max(required)
     policy = TrustPolicy(source.name, tuple(keys), require, tuple(identities))
     if policy.signer_count < require:
-        signers = f"{policy.signer_count} that could sign"
+        asked = "1 signature is" if require == 1 else f"{require} signatures are"
+        signers = f"only {policy.signer_count}" if policy.signer_count else "nobody"
         raise SettingsError(
-            f"{source.name}: {require} signatures are asked for, and there are {signers}",
+            f"{source.name}: {asked} asked for, and {signers} could sign",
             hint="trust more keys, or ask for fewer signatures; a key that is given twice is one,"
             " and a revoker signs no bundles",
         )
@@ -100,7 +101,7 @@ def with_revocations(trust: Trust, loaded: Sequence[LoadedPolicy]) -> Trust:
     """
     revokers = [t.key for policy in trust.policies for t in policy.keys if t.is_revoker]
     for name, raw in (listed for policy in loaded for listed in policy.revocations):
-        new = RevocationList.parse(raw.strip())
+        new = RevocationList.parse(raw.strip(), what=f"the list of revoked keys {name}")
         if not any(new.is_signed_by(key) for key in revokers):
             raise SettingsError(
                 f"{name} is a list of revoked keys by nobody who may revoke",
@@ -146,7 +147,14 @@ def _kept(path: Path) -> tuple[RevocationList, ...]:
     with storage_errors(path):
         if not path.exists():
             return ()
-    return parse_known(read_limited(path, _MAX_KNOWN))
+    try:
+        return parse_known(read_limited(path, _MAX_KNOWN))
+    except SignatureError as error:
+        raise SignatureError(
+            f"{path}: {error.message}",
+            hint="restore it from a backup, or remove it; then bring the newest lists of revoked "
+            "keys again, for what it knew is forgotten",
+        ) from error
 
 
 def _learn_all(trust: Trust, kept: Sequence[RevocationList]) -> Trust:

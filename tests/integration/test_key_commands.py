@@ -315,5 +315,42 @@ def test_an_export_with_a_damaged_list_of_revoked_keys_is_refused(folder, source
     Path("revoked.json").write_text("{}")
     done = airgap("export", "images", f"{source.host}/app:1", "-o", "a.tar",
                   "--sign", "release.key", "--revocations", "revoked.json")  # fmt: skip
-    assert_refused(done, 21, "signature", "list of revoked keys is damaged")
+    assert_refused(done, 21, "signature", "list of revoked keys revoked.json is damaged")
     assert source.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("generate", "-o", "."), (". is a folder", "-o release.key")),
+        (("generate", "--not-after", "soon"), ("'soon' is no day", "2027-01-31")),
+        (("revoke", "sha256:12", "--list", "l", "--sign", "k"), ("whole id", "key show")),
+        (("show", "long"), ("a key is smaller", "key generate")),
+    ],
+)
+def test_what_is_no_key_or_day_is_said_with_what_is_wanted(folder, arguments, says):
+    """And not in the words of the system or of a format."""
+    (folder / "long").write_bytes(bytes(70_000))
+    (folder / "k").write_bytes(PrivateKey.generate("ed25519").to_pem())
+    assert_refused(airgap("key", *arguments), 2, "settings", *says)
+
+
+def test_another_file_is_not_taken_for_a_list_of_revoked_keys(folder):
+    """It stays as it is, and the error names it."""
+    assert airgap("key", "generate", "--no-passphrase", "-o", "k.key").code == 0
+    for content in (b"not mine", bytes(2_000_000)):
+        (folder / "mine").write_bytes(content)
+        done = airgap("key", "revoke", "k.pub", "--list", "mine", "--sign", "k.key")
+        assert_refused(done, 21, "signature", "keys mine ", "`airgap key revoke` makes such a list")
+        assert (folder / "mine").read_bytes() == content
+
+
+def test_a_private_key_of_cosign_is_told_from_its_public_half(folder):
+    """Whoever demands signatures by it needs the other file."""
+    label = b"ENCRYPTED SIGSTORE PRIVATE KEY"
+    (folder / "cosign.key").write_bytes(
+        b"-----BEGIN %s-----\neyJr\n-----END %s-----\n" % (label, label)
+    )
+    MADE.write(folder)
+    done = airgap("verify", "bundle", "bundle.tar", "--trust", "cosign.key")
+    assert_refused(done, 2, "settings", "a public one is needed", "cosign.pub")

@@ -56,7 +56,7 @@ def test_several_signatures_are_demanded_of_different_keys(inside, tmp_path):
     both = signed_by(MADE, A, B).data
     assert bring(inside, tmp_path, both, "pipe", *trust, "--require", "2").code == 0
     done = bring(inside, tmp_path, both, "pipe", *trust, "--require", "3")
-    assert_refused(done, 2, "settings", "3 signatures are asked for")
+    assert_refused(done, 2, "settings", "3 signatures are asked for, and only 2 could sign")
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -156,7 +156,7 @@ def test_trust_in_the_settings_counts_for_every_command(release, tmp_path, monke
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--require", "1"), "signatures are asked for"),
+        (("--require", "1"), "1 signature is asked for, and nobody could sign"),
         (("--signature", "x.sig"), "nobody is trusted"),
         (("--trust", "no.pub"), "cannot be read"),
     ],
@@ -185,6 +185,27 @@ def test_a_revoked_key_is_refused_and_stays_so(inside, revoker, tmp_path):
     refused(done, inside, "release is revoked: lost")
     other = signed_by(MADE, B).data
     assert bring(inside, tmp_path, other, "pipe", "--trust", revoker).code == 0
+
+
+def test_news_of_a_revoked_key_is_told_once(inside, revoker, tmp_path):
+    """Whoever imports a list learns what changes from then on."""
+    news = signed_by(MADE, B, revocations=revoking([A], REVOKER)).data
+    told = f"these keys are revoked: {A.id.short} (lost)"
+    done = bring(inside, tmp_path, news, "pipe", "--trust", revoker)
+    assert (done.code, told in done.err) == (0, True)
+    done = bring(inside, tmp_path, news, "pipe", "--trust", revoker)
+    assert (done.code, told in done.err) == (0, False)
+
+
+def test_a_damaged_file_of_known_revocations_is_named(inside, revoker, tmp_path, monkeypatch):
+    """What was known there is not forgotten in silence: somebody must remove it, and is told so."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    news = signed_by(MADE, B, revocations=revoking([A], REVOKER)).data
+    assert bring(inside, tmp_path, news, "pipe", "--trust", revoker).code == 0
+    [kept] = tmp_path.rglob("revocations.json")
+    kept.write_bytes(b"{")
+    done = bring(inside, tmp_path, news, "pipe", "--trust", revoker)
+    assert_refused(done, 21, "signature", str(kept), "restore it from a backup, or remove it")
 
 
 def test_an_older_list_and_one_by_a_stranger_change_nothing(inside, revoker, tmp_path):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
 from typing import Literal
 
 from airgap.errors import AirgapError, ConflictError
@@ -54,7 +55,7 @@ class ExistingTags:
         self._rollback = rollback
         self.rollbacks: dict[Target, Rollback] = {}
         self._lock = threading.Lock()
-        self._found: dict[tuple[str, str], Digest] = {}
+        self._found: dict[str, dict[str, Digest]] = {}
         self._kept: dict[str, set[str]] = {}
 
     def check(self, publications: Iterable[Publication], parallel: Parallel) -> None:
@@ -78,7 +79,7 @@ class ExistingTags:
         parallel([self._look_task(*key, targets) for key, targets in wanting.items()])
         errors: dict[Target, AirgapError] = {}
         for target, tag, digests in plan:
-            current = self._found.get((target.repository, tag))
+            current = self.current(target.repository, tag)
             if current in (None, *digests) or self._on_existing_tag == "overwrite":
                 continue
             if self._on_existing_tag == "skip":
@@ -94,11 +95,11 @@ class ExistingTags:
 
     def current(self, repository: str, tag: str | None) -> Digest | None:
         """What a tag named before; None where it named nothing."""
-        return self._found.get((repository, tag or ""))
+        return self._found.get(repository, {}).get(tag or "")
 
-    def of(self, repository: str) -> dict[str, Digest]:
-        """What the tags of a repository named before."""
-        return {tag: digest for (name, tag), digest in self._found.items() if name == repository}
+    def of(self, repository: str) -> MutableMapping[str, Digest]:
+        """What the tags of a repository named before; what is changed there is not changed here."""
+        return ChainMap({}, self._found.get(repository, {}))
 
     def kept(self, repository: str) -> Collection[str]:
         """The tags of a repository that stay as they are."""
@@ -109,7 +110,7 @@ class ExistingTags:
     ) -> None:
         moves: dict[Target, TagMove] = {}
         for target, tag, digests in plan:
-            current = self._found.get((target.repository, tag))
+            current = self.current(target.repository, tag)
             is_kept = tag in self.kept(target.repository) or target in self._standing.failed
             if tag == target.tag and current is not None and current not in digests and not is_kept:
                 name = f"{self._registry}/{target.repository}:{tag}"
@@ -132,7 +133,7 @@ class ExistingTags:
                 found = self._repositories[repository].resolve(tag)
                 if found is not None:
                     with self._lock:
-                        self._found[repository, tag] = found.digest
+                        self._found.setdefault(repository, {})[tag] = found.digest
 
         return look
 

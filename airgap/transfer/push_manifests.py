@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, MutableMapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Literal
 
@@ -44,7 +44,7 @@ class ManifestPusher:
         repository: ReceivingRepository,
         *,
         sparse: Sparse,
-        tags: dict[str, Digest],
+        tags: MutableMapping[str, Digest],
         keep_tags: Collection[str],
         tally: Tally,
         list_lock: AbstractContextManager[object],

@@ -90,12 +90,8 @@ def tell_signers(verdict: Verdict, what: str, *, run: Run) -> None:
 
 def _tell_revoked(before: Trust, now: Trust, run: Run) -> None:
     """Say which keys count no more since a list came."""
-    new = [
-        one
-        for _, known in now.revocations.lists
-        for one in known.revoked
-        if before.revocations.find(one.key) is None
-    ]
+    known = before.revocations.keys
+    new = [one for key, one in now.revocations.keys.items() if key not in known]
     if new:
         shown = ", ".join(
             f"{one.key.short}{f' ({one.reason})' if one.reason else ''}" for one in new[:_SHOWN]

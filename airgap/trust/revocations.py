@@ -157,10 +157,14 @@ class Revocations:
 
     lists: tuple[tuple[Digest, RevocationList], ...] = ()
 
+    @property
+    def keys(self) -> Mapping[Digest, RevokedKey]:
+        """The keys that count no more, by their ids."""
+        return {r.key: r for _, known in reversed(self.lists) for r in known.revoked}
+
     def find(self, key: Digest) -> RevokedKey | None:
         """What is said of a key that counts no more."""
-        found = (r for _, known in self.lists for r in known.revoked if r.key == key)
-        return next(found, None)
+        return self.keys.get(key)
 
     def learn(self, new: RevocationList, revokers: Iterable[PublicKey]) -> Revocations:
         """These with a new list, where one of the revokers has signed it and none that is newer.

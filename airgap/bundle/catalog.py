@@ -10,14 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args
 
-from airgap.bundle.bases import (
+from airgap.bundle.held import (
     FEATURE,
-    Base,
     HeldBlob,
     bases_to_json,
     check_held,
     ordered,
-    parse_base,
     parse_held,
 )
 from airgap.errors import BundleFormatError, DigestMismatchError, InvalidContentError, SettingsError
@@ -26,6 +24,7 @@ from airgap.oci.digest import Digest
 from airgap.oci.document import canonical_bytes, check_values, parse_object
 from airgap.oci.reference import Reference, is_registry, is_repository
 from airgap.oci.referrers import cosign_tags
+from airgap.record.bases import Base, parse_base
 from airgap.record.format_version import check_version
 
 FORMAT_VERSION = 1

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from airgap.bundle import closure
-from airgap.bundle.bases import HeldBlob
+from airgap.bundle.held import HeldBlob
 from airgap.bundle.opened import OpenedBundle
 from airgap.bundle.reader import BundleReader
 from airgap.errors import ConflictError, IncompleteBundleError

@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from airgap.bundle import closure
-from airgap.bundle.bases import BaseKind
 from airgap.bundle.catalog import Catalog, CatalogImage, Omission, OmissionReason
 from airgap.bundle.engines import ImageKind, image_kind
 from airgap.errors import InvalidContentError
@@ -22,6 +21,7 @@ from airgap.oci.document import parse_object
 from airgap.oci.manifest import Document, Index, Manifest
 from airgap.oci.platform import Platform
 from airgap.oci.referrer_kind import ReferrerKind, referrer_kind
+from airgap.record.bases import BaseKind
 
 ConfigReader = Callable[[Digest], bytes | None]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from airgap.bundle.bases import Base
 from airgap.bundle.catalog import Omission
 from airgap.cli.visible import count_text, cut, size_text
+from airgap.record.bases import Base
 from airgap.transfer.outcome import LeftShare
 
 

@@ -20,11 +20,11 @@ from airgap.record.inventory_format import (
     Header,
     Kind,
     Sections,
-    check_place,
     check_word,
     cut_sections,
     parse_header,
 )
+from airgap.record.origin import check_place
 
 
 class Holding(NamedTuple):

@@ -24,10 +24,10 @@ from airgap.record.inventory_format import (
     DigestRows,
     Header,
     Kind,
-    check_place,
     check_word,
     number_bytes,
 )
+from airgap.record.origin import check_place
 
 _FACT = Struct(">32sQI")  # big-endian, so that packed records sort like what they hold
 _RECORD = Struct(f"{_FACT.size}s")

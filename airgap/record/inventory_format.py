@@ -27,9 +27,8 @@ from typing import Any, Literal, NamedTuple, get_args
 from airgap.errors import BundleFormatError, InvalidContentError
 from airgap.oci.digest import Digest
 from airgap.oci.document import canonical_bytes, parse_object
-from airgap.oci.reference import is_registry
 from airgap.record.format_version import check_version
-from airgap.record.origin import MAX_BY, parse_time, time_text
+from airgap.record.origin import MAX_BY, check_place, parse_time, time_text
 
 FORMAT_VERSION = 1
 MEDIA_TYPE = "application/vnd.airgap.inventory.v1"
@@ -252,17 +251,6 @@ def check_word(text: object, what: str) -> str:
     if not isinstance(text, str) or len(text) > MAX_BY or not text.isprintable():
         raise InvalidContentError(f"{what} must have at most {MAX_BY} characters, all printable")
     return text
-
-
-def check_place(place: object) -> str:
-    """See that something is a registry, or nothing.
-
-    Raises:
-        InvalidContentError: It is something else.
-    """
-    if not isinstance(place, str) or (place and not is_registry(place)):
-        raise InvalidContentError(f"{str(place)[:200]!r} is not a registry")
-    return place
 
 
 def _header(value: dict[str, Any]) -> Header:

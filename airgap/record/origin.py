@@ -1,10 +1,11 @@
-"""When a record was made and by whom, as records write it. Pure."""
+"""When a record was made, by whom and of which place, as records write it. Pure."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
 from airgap.errors import InvalidContentError
+from airgap.oci.reference import is_registry
 
 MAX_BY = 256
 """How many characters may say who made a record."""
@@ -28,3 +29,14 @@ def parse_time(text: object) -> datetime:
     except (ValueError, OverflowError):
         pass
     raise InvalidContentError(f"{str(text)[:60]!r} is not a time like 2026-01-31T12:00:00Z")
+
+
+def check_place(place: object) -> str:
+    """See that something is a registry, or nothing.
+
+    Raises:
+        InvalidContentError: It is something else.
+    """
+    if not isinstance(place, str) or (place and not is_registry(place)):
+        raise InvalidContentError(f"{str(place)[:200]!r} is not a registry")
+    return place

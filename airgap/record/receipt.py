@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Literal, get_args
 
 from airgap.oci.digest import Digest
+from airgap.record.bases import Base
 from airgap.record.log import LogPosition
 
 ReceiptOutcome = Literal["complete", "partial", "failed"]
@@ -22,21 +23,6 @@ ReceiptImageOutcome = Literal[
 OUTCOMES: tuple[ReceiptOutcome, ...] = get_args(ReceiptOutcome)
 BLOB_OUTCOMES: tuple[BlobOutcome, ...] = get_args(BlobOutcome)
 IMAGE_OUTCOMES: tuple[ReceiptImageOutcome, ...] = get_args(ReceiptImageOutcome)
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class ReceiptBase:
-    """What the bundle builds on, as its catalog says.
-
-    Attributes:
-        kind: What it is: `inventory`, `receipt`, `bundle`, `lock` or `need`.
-        id: Its digest.
-        place: The registry that it speaks of; empty where it speaks of none.
-    """
-
-    kind: str
-    id: Digest
-    place: str = ""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -144,7 +130,7 @@ class Receipt:
     """
 
     bundle: Digest
-    bases: tuple[ReceiptBase, ...] = ()
+    bases: tuple[Base, ...] = ()
     registry: str
     prefix: str = ""
     started: datetime

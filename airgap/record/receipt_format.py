@@ -13,6 +13,7 @@ from airgap.oci.descriptor import MAX_SIZE as MAX_BLOB
 from airgap.oci.digest import Digest
 from airgap.oci.document import canonical_bytes, parse_object
 from airgap.oci.reference import Reference, is_registry, is_repository, is_tag
+from airgap.record.bases import Base, parse_base
 from airgap.record.format_version import check_version
 from airgap.record.log import LogPosition
 from airgap.record.origin import MAX_BY, parse_time, time_text
@@ -21,7 +22,6 @@ from airgap.record.receipt import (
     IMAGE_OUTCOMES,
     OUTCOMES,
     Receipt,
-    ReceiptBase,
     ReceiptEntry,
     ReceiptFailure,
     ReceiptImage,
@@ -34,8 +34,6 @@ MAX_SIZE = 256 * 1024 * 1024
 """A receipt with more bytes is not read. Its values are limited, too: some 800,000 blobs."""
 MAX_TEXT = 1000
 _CODE = re.compile(r"[a-z][a-z0-9-]{0,63}")
-_KINDS = ("inventory", "receipt", "bundle", "lock", "need")
-_MAX_PLACE = 512
 T = TypeVar("T")
 Choice = TypeVar("Choice", bound=str)
 
@@ -185,9 +183,9 @@ def _check_order(what: str, keys: Sequence[Any]) -> None:
         raise InvalidContentError(f"{what} are not in order, or stand there twice")
 
 
-def _base(entry: Mapping[str, Any]) -> ReceiptBase:
-    kind = _one_of(entry, "kind", _KINDS)
-    return ReceiptBase(kind, Digest.parse(entry.get("id")), _text(entry, "place", limit=_MAX_PLACE))
+def _base(entry: Mapping[str, Any]) -> Base:
+    _text(entry, "place")  # a catalog may leave it out
+    return parse_base(entry)
 
 
 def _image(entry: Mapping[str, Any]) -> ReceiptImage:

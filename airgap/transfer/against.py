@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airgap.bundle.bases import Base, BaseKind
 from airgap.bundle.closure import by_repository, referrers_by_subject, with_referrers
 from airgap.content.storage import is_there
 from airgap.errors import ContentNotFoundError, SettingsError
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference
+from airgap.record.bases import Base, BaseKind
 from airgap.record.inventory import Inventory
 from airgap.run import Run
 from airgap.transfer.known import Claim, Known, Witness

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from shlex import join
 
-from airgap.bundle.bases import HeldBlob
 from airgap.bundle.catalog import Catalog
+from airgap.bundle.held import HeldBlob
 from airgap.errors import ContentNotFoundError, MissingBaseError, SettingsError, UnauthorizedError
 from airgap.oci import mediatype
 from airgap.oci.descriptor import Descriptor

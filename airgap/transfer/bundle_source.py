@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol, Self
 
-from airgap.bundle.bases import Base
 from airgap.bundle.catalog import Catalog, Omission
 from airgap.bundle.closure import successors
 from airgap.bundle.discovery import discover
@@ -26,6 +25,7 @@ from airgap.oci.layout import INDEX_FILE, LAYOUT_FILE
 from airgap.oci.manifest import Document
 from airgap.oci.mediatype import OCTET_STREAM
 from airgap.oci.reference import Reference
+from airgap.record.bases import Base
 from airgap.run import Run
 from airgap.transfer.destination import glob_expression
 from airgap.transfer.known import Claim, Witness

@@ -10,9 +10,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Protocol
 
-from airgap.bundle.bases import Base
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
+from airgap.record.bases import Base
 
 
 class Told(Protocol):

@@ -15,7 +15,6 @@ from airgap.record.log import LogPosition
 from airgap.record.receipt import (
     BlobOutcome,
     Receipt,
-    ReceiptBase,
     ReceiptEntry,
     ReceiptFailure,
     ReceiptImage,
@@ -134,7 +133,7 @@ class Ledger:
         return write_receipt(
             Receipt(
                 bundle=catalog.id,
-                bases=tuple(ReceiptBase(b.kind, b.id, b.place) for b in catalog.bases),
+                bases=catalog.bases,
                 registry=to.registry,
                 prefix=to.prefix,
                 started=self._started,

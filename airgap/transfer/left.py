@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from airgap.bundle.bases import Base, HeldBlob
 from airgap.bundle.catalog import Catalog
+from airgap.bundle.held import HeldBlob
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
+from airgap.record.bases import Base
 from airgap.transfer.known import Belief, Doubt, Known
 from airgap.transfer.outcome import LeftShare
 

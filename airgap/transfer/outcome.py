@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from airgap.bundle.bases import Base, BaseKind
 from airgap.bundle.catalog import Omission
 from airgap.bundle.engines import ImageKind
 from airgap.errors import AirgapError
 from airgap.oci.digest import Digest
 from airgap.oci.platform import Platform
 from airgap.oci.reference import Reference
+from airgap.record.bases import Base, BaseKind
 from airgap.trust.signer import Signer
 
 Outcome = Literal["pushed", "present", "skipped", "planned", "image-only", "failed", "waiting"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from airgap.bundle.bases import HeldBlob
 from airgap.bundle.catalog import Catalog, CatalogReferrer
 from airgap.bundle.engines import runnable_manifests
+from airgap.bundle.held import HeldBlob
 from airgap.errors import BundleFormatError, ConflictError, IncompleteBundleError
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from airgap.bundle.bases import Base
 from airgap.oci.digest import Digest
+from airgap.record.bases import Base
 from airgap.transfer.outcome import Failure, LeftShare, Protection
 
 

@@ -13,10 +13,10 @@ from typing import get_args
 import pytest
 
 from airgap.bundle import catalog, members, placement
-from airgap.bundle.bases import FEATURE, Base, BaseKind, HeldBlob
 from airgap.bundle.catalog import Catalog, CatalogImage
 from airgap.bundle.closure import MAX_STEPS
 from airgap.bundle.front import MAX_DOCUMENTS
+from airgap.bundle.held import FEATURE, HeldBlob
 from airgap.bundle.layout import plan_layout
 from airgap.bundle.signed import MAX_SIGNATURES
 from airgap.oci import mediatype
@@ -24,6 +24,7 @@ from airgap.oci.digest import Digest
 from airgap.oci.document import MAX_DEPTH, MAX_VALUES
 from airgap.oci.manifest import MAX_MANIFEST_SIZE, parse_manifest
 from airgap.oci.reference import Reference
+from airgap.record.bases import Base, BaseKind
 from airgap.trust import signatures
 from airgap.trust.keys import PublicKey
 from airgap.trust.signatures import Signatures

@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from airgap.bundle.bases import Base, HeldBlob
 from airgap.bundle.catalog import Catalog
+from airgap.bundle.held import HeldBlob
 from airgap.bundle.layout import plan_layout
 from airgap.oci.digest import Digest
+from airgap.record.bases import Base
 from tests.format import version1
 from tests.support.bundles import MadeBundle
 from tests.support.volume_sets import split

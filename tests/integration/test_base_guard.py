@@ -10,10 +10,10 @@ from typing import Any
 import pyrage
 import pytest
 
-from airgap.bundle.bases import Base
 from airgap.content.age import Identities, Recipients
 from airgap.errors import IncompleteBundleError, IntegrityError, MissingBaseError
 from airgap.oci.reference import Reference
+from airgap.record.bases import Base
 from airgap.run import Run
 from airgap.server.settings import RegistrySettings
 from airgap.transfer.decrypted import EncryptedBundle

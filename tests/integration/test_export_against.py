@@ -11,10 +11,10 @@ from contextlib import closing
 import pyrage
 import pytest
 
-from airgap.bundle.bases import Base
 from airgap.content.age import Identities, Recipients
 from airgap.errors import CancelledError, ContentNotFoundError, ExitCode
 from airgap.oci.reference import Reference
+from airgap.record.bases import Base
 from airgap.record.receipt import ReceiptEntry, in_order
 from airgap.run import Run
 from airgap.transfer.decrypted import EncryptedBundle

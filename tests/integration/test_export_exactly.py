@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from airgap.bundle.bases import Base
 from airgap.errors import ContentNotFoundError, ExitCode, IncompleteBundleError
+from airgap.record.bases import Base
 from airgap.transfer.against import read_need
 from airgap.transfer.bundle_source import Holdings
 from tests.support import builders

@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airgap.bundle.bases import Base
 from airgap.bundle.catalog import Catalog
 from airgap.bundle.closure import gaps, unreferenced
 from airgap.bundle.layout import plan_layout
 from airgap.oci.digest import Digest
+from airgap.record.bases import Base
 from airgap.transfer.known import Claim, Known
 from airgap.transfer.plan import select_export
 from tests.property.test_export_plan import BLOBS, POOL, finds, losses, selections, shuffled

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from airgap.bundle import members
-from airgap.bundle.bases import Base, HeldBlob
 from airgap.bundle.catalog import Catalog, CatalogImage, CatalogReferrer, Omission
+from airgap.bundle.held import HeldBlob
 from airgap.bundle.layout import Layout, plan_layout
 from airgap.bundle.reader import open_bundle
 from airgap.bundle.volumes import VolumePlan, plan_one_file
@@ -26,6 +26,7 @@ from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import Document, parse_manifest
 from airgap.oci.reference import Reference
+from airgap.record.bases import Base
 from tests.support import builders
 from tests.support.builders import Content
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from airgap.bundle.bases import Base, BaseKind
 from airgap.content.depot import Repository
 from airgap.oci.digest import Digest
+from airgap.record.bases import Base, BaseKind
 from airgap.run import Run
 from airgap.transfer.against import read_known
 from airgap.transfer.known import Claim, Known, Witness

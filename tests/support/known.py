@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
-from airgap.bundle.bases import Base
 from airgap.oci.digest import Digest
+from airgap.record.bases import Base
 from airgap.record.inventory import Inventory
 from airgap.record.inventory_builder import InventoryBuilder
 from airgap.transfer.known import Claim, Known, Witness

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airgap.oci.digest import Digest
+from airgap.record.bases import Base
 from airgap.record.log import LogPosition
 from airgap.record.receipt import (
     Receipt,
-    ReceiptBase,
     ReceiptEntry,
     ReceiptFailure,
     ReceiptImage,
@@ -31,7 +31,7 @@ def make_receipt(**changes: Any) -> Receipt:
     """A receipt of two images, one of which failed."""
     values: dict[str, Any] = {
         "bundle": digest_of("bundle"),
-        "bases": (ReceiptBase("inventory", digest_of("inventory"), "inside:5000"),),
+        "bases": (Base("inventory", digest_of("inventory"), "inside:5000"),),
         "registry": "inside:5000",
         "prefix": "mirror",
         "started": STARTED,

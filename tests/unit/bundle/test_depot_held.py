@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from airgap.bundle.bases import Base
 from airgap.bundle.depot import BundleDepot
 from airgap.bundle.reader import open_bundle
 from airgap.errors import (
@@ -17,6 +16,7 @@ from airgap.errors import (
     IncompleteBundleError,
 )
 from airgap.oci.digest import Digest
+from airgap.record.bases import Base
 from airgap.transfer.serving import import_names
 from tests.support import builders
 from tests.support.bundles import BundleBuilder, MadeBundle, differential, flip

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from airgap.bundle import closure
-from airgap.bundle.bases import Base, HeldBlob
 from airgap.bundle.catalog import Catalog
 from airgap.bundle.check import check_bundle
 from airgap.bundle.engines import docker_manifest_json, index_json
+from airgap.bundle.held import HeldBlob
 from airgap.bundle.reader import open_bundle
 from airgap.bundle.stream import BundleStream
 from airgap.bundle.summary import summarize
@@ -23,6 +23,7 @@ from airgap.oci.digest import Digest
 from airgap.oci.document import canonical_bytes
 from airgap.oci.layout import REF_NAME
 from airgap.oci.mediatype import OCTET_STREAM
+from airgap.record.bases import Base
 from airgap.run import Run
 from airgap.wording import size_text
 from tests.support import builders, bundles

@@ -113,7 +113,7 @@ def test_unknown_fields_of_a_receipt_are_part_of_its_id() -> None:
         (lambda v: v["tags"][0].update(tag="-x"), "not a tag"),
         (lambda v: v["failed"][0].update(code="NOT A CODE"), "not the code"),
         (lambda v: v["log"].update(length=0), "length of a log"),
-        (lambda v: v["bases"][0].update(kind="rumour"), "no kind"),
+        (lambda v: v["bases"][0].update(kind="rumour"), "no base"),
     ],
 )
 def test_a_receipt_that_is_wrong_is_refused(change: Change, message: str) -> None:

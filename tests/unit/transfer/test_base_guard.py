@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from airgap.bundle.bases import Base, HeldBlob
 from airgap.bundle.catalog import Catalog
+from airgap.bundle.held import HeldBlob
+from airgap.record.bases import Base
 from airgap.transfer.base_guard import Elsewhere, missing_error, need_commands
 from airgap.transfer.destination import Destination, plan_targets
 from tests.support import builders

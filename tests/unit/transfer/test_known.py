@@ -7,10 +7,10 @@ from itertools import permutations
 
 import pytest
 
-from airgap.bundle.bases import Base
 from airgap.oci import mediatype
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
+from airgap.record.bases import Base
 from airgap.transfer.known import Belief, Claim, Doubt, Known
 from tests.support.known import PLACE, witness
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from airgap.bundle.bases import Base, HeldBlob
 from airgap.bundle.catalog import Catalog
 from airgap.bundle.closure import gaps, unreferenced
+from airgap.bundle.held import HeldBlob
 from airgap.errors import ContentNotFoundError
 from airgap.oci.digest import Digest
 from airgap.oci.reference import Reference
+from airgap.record.bases import Base
 from airgap.transfer.known import Claim, Known, Witness
 from airgap.transfer.plan import select_export
 from airgap.transfer.resolution import Selection

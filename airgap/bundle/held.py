@@ -1,44 +1,20 @@
-"""What a bundle leaves to its receiver, and what says that the receiver has it. Pure."""
+"""What a bundle leaves to its receiver, as it stands in the catalog. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Any
 
 from airgap.errors import InvalidContentError
 from airgap.oci.descriptor import content_from_json
 from airgap.oci.digest import Digest
 from airgap.oci.reference import is_registry, is_repository
+from airgap.record.bases import Base
 
 FEATURE = "held-blobs"
 """What a catalog requires of its reader where blobs are left to the receiver."""
-BaseKind = Literal["inventory", "receipt", "bundle", "lock", "need"]
-_KINDS: tuple[BaseKind, ...] = get_args(BaseKind)
-_SOURCES: tuple[BaseKind, ...] = ("bundle", "lock")
-_MAX_PLACE = 512
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Base:
-    """Something that says what the receiver has.
-
-    Attributes:
-        kind: What it is. `need` asks for exactly some blobs: all else of its images comes with
-            the bundle that the need was found for, before or after this one.
-        id: The digest of it: the bundle id, or the sha256 of a record without its signatures.
-        place: The registry that it speaks of; empty where it speaks of none.
-    """
-
-    kind: BaseKind
-    id: Digest
-    place: str = ""
-
-    @property
-    def names_sources(self) -> bool:
-        """Whether it names repositories as the source does, and not as the receiver does."""
-        return self.kind in _SOURCES
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -86,21 +62,6 @@ def bases_to_json(bases: tuple[Base, ...], held: tuple[HeldBlob, ...]) -> dict[s
             for h in held
         ],
     }
-
-
-def parse_base(entry: Mapping[str, Any]) -> Base:
-    """Read a base.
-
-    Raises:
-        InvalidContentError: It is none.
-    """
-    kind = next((k for k in _KINDS if k == entry.get("kind")), None)
-    place = entry.get("place", "")
-    if kind is None:
-        raise InvalidContentError(f"{str(entry.get('kind'))[:60]!r} is no base of a bundle")
-    if not isinstance(place, str) or (place and not is_registry(place)):
-        raise InvalidContentError(f"{str(place)[:_MAX_PLACE]!r} is not a registry")
-    return Base(kind, Digest.parse(entry.get("id")), place)
 
 
 def parse_held(entry: Mapping[str, Any]) -> HeldBlob:

@@ -13,7 +13,7 @@ from airgap.transfer.receipts import read_receipt
 from tests.support import builders
 from tests.support.command_line import airgap, assert_refused
 from tests.support.custody import position_of
-from tests.support.embedded import Status
+from tests.support.embedded import Seen, Status
 from tests.support.transfers import export, sent
 
 SMALL = builders.image(layers=(10_000,), seed=1)
@@ -85,6 +85,25 @@ def test_an_import_with_a_receipt_needs_the_log(bundle, inside, tmp_path) -> Non
     assert sent(inside) == []
     assert not receipt.exists()
     assert bring(bundle, inside, "--custody-log", log).code == 0
+
+
+def test_an_import_whose_log_fails_meanwhile_is_no_success(bundle, inside, path, tmp_path) -> None:
+    """What the log must hold and does not is an error, and the receipt says so, without a log."""
+
+    def spoil(seen: Seen) -> None:
+        if seen.method == "PUT":
+            path.write_bytes(b"nothing\n")
+
+    inside.fault = spoil
+    receipt = tmp_path / "r.receipt"
+    done = bring(bundle, inside, "--receipt", receipt)
+    assert done.code == 20
+    assert "error[integrity]" in done.err
+    assert f"{path} is damaged" in done.err
+    found = read_receipt(receipt).receipt
+    assert found.error is not None
+    assert (found.outcome, found.error.code, found.log) == ("failed", "integrity", None)
+    assert inside.repository("app").resolve("1") is not None
 
 
 def test_an_import_with_a_receipt_does_not_build_on_a_damaged_log(

@@ -6,16 +6,24 @@ import errno
 import json
 import os
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from airgap.errors import CancelledError, IntegrityError, StorageError, StorageFullError
+from airgap.errors import (
+    CancelledError,
+    ContentNotFoundError,
+    IntegrityError,
+    StorageError,
+    StorageFullError,
+)
 from airgap.oci.digest import Digest
 from airgap.record.log import START
 from airgap.run import CancelToken, Run
 from airgap.transfer import custody
 from airgap.transfer.custody import CustodyLog
+from airgap.transfer.rollback import TagMove
 from tests.support.crashes import crash_points
 from tests.support.custody import AUTHOR, BEGINNING, anchor_of, numbered, position_of
 
@@ -49,6 +57,23 @@ def test_what_is_appended_makes_a_chain(log: CustodyLog, path: Path) -> None:
     assert (found.chain.flaws, found.torn, found.chain.position) == ([], 0, positions[-1])
 
 
+def test_a_clock_that_jumps_back_does_not_break_the_chain(path: Path) -> None:
+    """Entries stand in the order in which they were written, whatever time they say."""
+    times = iter([BEGINNING, BEGINNING - timedelta(days=400), BEGINNING + timedelta(days=400)])
+    log = CustodyLog(path, now=lambda: next(times))
+    images = [{"target": "inside:5000/app:1", "outcome": "pushed"} for _ in range(3)]
+    digests = [Digest.of(text) for text in (b"first", b"second", b"third")]
+    for image, digest in zip(images, digests, strict=True):
+        log.append("import", {"images": [image | {"digest": str(digest)}]}, author=AUTHOR)
+    assert log.check().chain.flaws == []
+    history = log.history(["inside:5000/app:1"], is_strict=True)
+    for number, current in enumerate(digests):
+        for other in digests:
+            move = TagMove("inside:5000/app:1", current, (other,))
+            goes_back = history.rollback(move) is not None
+            assert goes_back == (digests.index(other) < number)
+
+
 def test_a_log_that_is_not_there_is_empty(log: CustodyLog, path: Path) -> None:
     """To look at it makes neither the file nor its folder."""
     assert log.check().chain.position == START
@@ -59,7 +84,7 @@ def test_a_log_that_is_not_there_is_empty(log: CustodyLog, path: Path) -> None:
 
 def test_a_log_that_was_named_must_be_there(log: CustodyLog) -> None:
     """A wrong name is not taken for an empty log."""
-    with pytest.raises(StorageError, match="No such file"):
+    with pytest.raises(ContentNotFoundError, match="there is no such file"):
         log.check(must_exist=True)
 
 

@@ -27,6 +27,12 @@ SERVER = (
     "aiohttp", "asyncio", "bcrypt", "cryptography", "jinja2", "jwt", "prometheus_client",
     "sqlalchemy", "sqlite3",
 )  # fmt: skip
+UNASKED = {
+    "airgap.bundle.par2", "airgap.record.lock", "airgap.transfer.image_evidence",
+    "airgap.transfer.image_policy", "airgap.transfer.locked", "airgap.transfer.receipts",
+    "airgap.transfer.scratch", "airgap.transfer.spread", "airgap.transfer.trusting",
+    "airgap.trust.cosign", "airgap.trust.policy", "airgap.trust.trust_files",
+}  # fmt: skip
 HEAVY = ("urllib3", "ssl", "http", "tqdm", "email", *SERVER)
 
 
@@ -69,6 +75,21 @@ def test_network_commands_load_no_bars_and_no_server() -> None:
     assert code == 2
     assert {name.partition(".")[0] for name in modules}.isdisjoint(("tqdm", *SERVER))
     assert not any(name.startswith("airgap.server") for name in modules)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("export", "images", "NO", "-o", "x"), 2),
+        (("import", "bundle", "/nowhere/there/is/none.tar", "--to", "none:1", "--dry-run"), 10),
+    ],
+)
+def test_what_no_option_asks_for_is_not_loaded(arguments: tuple[str, ...], code: int) -> None:
+    """Plain exports and imports load neither trust nor locks, parity or media that are changed."""
+    found, _, modules = loaded(*arguments)
+    assert found == code
+    assert "airgap.registry.client" in modules
+    assert modules.isdisjoint(UNASKED)
 
 
 def test_every_command_has_the_help_that_its_group_shows() -> None:

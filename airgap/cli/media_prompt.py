@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +89,8 @@ class MediaPrompt:
 
     def _run(self, command: str, wanted: MediumWanted) -> bool:
         missing = " ".join(map(str, wanted.missing))
+        import subprocess  # only where media are changed by a program
+
         # The user's own command line: pipes and variables are meant to work as in their shell.
         line = ["/usr/bin/env", f"{_MISSING}={missing}", "/bin/sh", "-c", command]
         try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 from dataclasses import dataclass
 
 from airgap.errors import InvalidContentError, SettingsError
@@ -83,6 +82,8 @@ class CredentialHelper:
                 f"the credential helper {self.name[:50]!r} is not installed",
                 hint="docker's config.json names it: install it or remove the entry",
             )
+        import subprocess  # only where a helper is asked
+
         try:
             done = subprocess.run(  # noqa: S603 - the program that the user's own file names
                 [program, verb],

@@ -99,6 +99,33 @@ def test_the_other_images_go_on_where_that_is_wanted(releases, updated, pack) ->
     assert updated.repository("third").resolve("1") is not None
 
 
+def test_a_tag_that_stays_does_not_go_back(releases, updated) -> None:
+    """Where tags that name something else are left alone, there is nothing to refuse."""
+    to = ("--to", updated.host, "--on-existing-tag", "skip")
+    done = airgap("import", "bundle", releases[0], *to, "--no-rollback")
+    assert (done.code, done.err) == (0, "")
+    assert tagged(updated) == NEW.digest
+
+
+def test_a_signature_that_moves_as_well_does_not_hide_that_its_image_goes_back(
+    pack, inside
+) -> None:
+    """The tags of what refers to an image are none of its names."""
+    bundles = []
+    for number, content in ((1, OLD), (2, NEW), (3, OLD)):
+        tag, _ = builders.cosign_signature(content.descriptor)
+        signature = builders.manifest(
+            builders.blob(b"{}"), [builders.layer(100, seed=number)], annotations={"n": str(number)}
+        )
+        bundles.append(pack({"app:1": content}, referrers=[("app", signature, tag)]))
+    for bundle in bundles[:2]:
+        assert bring(bundle, inside, "--no-rollback").code == 0
+    inside.clear()
+    done = bring(bundles[2], inside, "--no-rollback")
+    assert_refused(done, 40, "conflict", f"{inside.host}/app:1 goes back", "--allow-rollback")
+    assert sent(inside) == []
+
+
 def test_the_same_bundle_again_is_no_rollback(releases, updated) -> None:
     """An import that changes nothing is harmless, however often it is done."""
     for _ in range(2):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -100,3 +101,27 @@ def test_what_is_kept_of_revocations_goes_with_none_of_what_another_run_kept(
     theirs = RevocationList.build(1, [RevokedKey(REVOKER.id)], other)
     keep(both.learn(theirs.to_bytes()))
     assert {found.serial for _, found in recall(both).revocations.lists} == {1, 5}
+
+
+def test_runs_that_keep_revocations_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    """Eight of them with a revoker each: no list that one has kept is lost by another."""
+    revokers = [PrivateKey.generate("ed25519") for _ in range(8)]
+    names = [TrustedKey(f"r{n}", key.public, is_revoker=True) for n, key in enumerate(revokers)]
+    everybody = trusting(tmp_path / "record")
+    everybody = replace(everybody, policies=(TrustPolicy("here", tuple(names)),))
+    children = []
+    for number, revoker in enumerate(revokers):
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                mine = replace(everybody, policies=(TrustPolicy("mine", (names[number],)),))
+                for serial in range(1, 11):
+                    made = RevocationList.build(serial, [RevokedKey(KEY.id)], revoker)
+                    mine = keep(mine.learn(made.to_bytes()))
+                code = 0
+            finally:
+                os._exit(code)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 8
+    assert [found.serial for _, found in recall(everybody).revocations.lists] == [10] * 8

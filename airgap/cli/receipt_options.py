@@ -61,6 +61,7 @@ class KeptReceipt:
         keys: Those who sign it.
         entry: The entry of the log of custody, which the receipt names.
         run: Is told where the receipt of a failed import lies.
+        before: The receipt that is there, and would be replaced.
     """
 
     def __init__(
@@ -70,8 +71,11 @@ class KeptReceipt:
         keys: tuple[PrivateKey, ...],
         entry: CustodyEntry,
         run: Run,
+        *,
+        before: Receipt | None = None,
     ) -> None:
         self._path = path
+        self._before = before
         self._keys = keys
         self._entry = entry
         self._run = run
@@ -97,7 +101,8 @@ class KeptReceipt:
             self._run.warn("receipt", f"{path} could not be written: {failure.message}")
             return
         if written is not None:
-            self._run.emit(Notice("info", "receipt", f"{path} says how far the import came"))
+            text = f"{written.path} says how far the import came"
+            self._run.emit(Notice("info", "receipt", text))
         elif path is not None and not isinstance(error, ConflictError):
             self._run.warn("receipt", f"{path} was not written: it is not known of which bundle")
 
@@ -108,8 +113,13 @@ class KeptReceipt:
         receipt = ledger.receipt(error, log=self._entry.position)
         if receipt is None:
             return None
-        from airgap.transfer.receipts import write_receipt_file  # only where one is wanted
+        from airgap.transfer.receipts import RECEIPT_FILE, write_receipt_file  # only where wanted
 
+        is_proven = self._before is not None and self._before.outcome == "complete"
+        if is_proven and receipt.outcome != "complete":
+            # What proves that all of it arrived once is not given up for what proves less.
+            path = path.with_name(f"{path.name}.incomplete")
+            RECEIPT_FILE.before(path)
         write_receipt_file(path, receipt, self._keys)
         return WrittenReceipt(str(path), receipt.id, receipt.outcome)
 
@@ -138,7 +148,8 @@ def kept_receipt(
         raise SettingsError("a dry run has no receipt", hint="leave out --receipt or --dry-run")
     before = None if path is None else _receipt_before(path)
     ledger = Ledger(lambda: datetime.now(UTC), by=author_of(flags["by"]), before=before)
-    kept = KeptReceipt(path, None if is_dry else ledger, signers(flags, session), entry, run)
+    keys = signers(flags, session)
+    kept = KeptReceipt(path, None if is_dry else ledger, keys, entry, run, before=before)
     try:
         yield kept
     except BaseException as error:

@@ -58,6 +58,20 @@ def test_a_refused_import_leaves_a_failed_receipt(inside, receipt, tmp_path):
     assert (found.blobs, found.manifests) == ((), ())
 
 
+def test_a_complete_receipt_is_not_given_up_for_one_of_a_failure(pack, inside, receipt):
+    """What proves an import stays when the same bundle fails later; that is told beside it."""
+    bundle = pack({"app:1": APP})
+    assert take(bundle, inside, receipt).code == 0
+    proof = receipt.read_bytes()
+    inside.fail(Status(403), path=r"/manifests/", times=20)
+    done = take(bundle, inside, receipt)
+    assert done.code != 0
+    assert receipt.read_bytes() == proof
+    beside = receipt.with_name("out.receipt.incomplete")
+    assert read(beside).outcome == "failed"
+    assert str(beside) in done.err
+
+
 def test_a_tag_that_was_set_before_its_image_failed_is_told(pack, inside, receipt):
     """The registry takes an image and then does not have it: its tag names something now."""
     inside.fail(Status(404), method="HEAD", path="/v2/mirror/web/manifests/sha256", times=99)

@@ -13,6 +13,7 @@ from airgap.cli.options import BUNDLE, FILE, Command
 from airgap.cli.repositories import read_repositories
 from airgap.cli.session import Session
 from airgap.cli.signing_options import signatures_of, trust_of
+from airgap.content.datafolder import is_data_folder
 from airgap.content.storage import is_there
 from airgap.errors import SettingsError
 from airgap.oci.reference import is_repository
@@ -27,7 +28,6 @@ from airgap.transfer.inventory_registry import (
     InventoryReport,
     take_inventory,
 )
-from airgap.transfer.layout_source import is_data_folder
 from airgap.transfer.missing import MissingOptions, find_missing
 from airgap.transfer.trusting import check_bundle_trust
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from stat import S_ISREG
 
 from airgap.content.atomic import TEMPORARY, make_folder, remove_file
+from airgap.content.datafolder import UPLOADS_NAME
 from airgap.content.depot import FileRegion
 from airgap.content.folder_lock import FolderLock
 from airgap.content.folder_metadata import FolderMetadata
@@ -127,7 +128,7 @@ class FolderPool:
     def __init__(self, root: Path, *, durable: bool) -> None:
         self.durable = durable
         self._root = root
-        self._uploads = root / "uploads"
+        self._uploads = root / UPLOADS_NAME
         self._syncs: dict[Path, FolderSync] = {}
         make_folder(self._uploads, durable=durable)
         self._lock = FolderLock(root)

@@ -18,6 +18,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from airgap.content.atomic import TEMPORARY
+from airgap.content.datafolder import DATABASE_NAME, VERSION_NAME
 from airgap.content.folder_lock import FolderLock
 from airgap.content.posix import sync_data, sync_folder
 from airgap.content.storage import storage_errors
@@ -32,11 +33,9 @@ from airgap.server.database.errors import database_errors
 from airgap.server.database.tables import BLOBS
 from airgap.server.database.transcript import snapshot_of
 from airgap.server.datafolder import (
-    DATABASE_NAME,
     FOLDER_VERSION,
     SECRET_FOLDERS,
     USER_FILES,
-    VERSION_NAME,
     read_version,
 )
 

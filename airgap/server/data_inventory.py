@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
+from airgap.content.datafolder import DATABASE_NAME
 from airgap.content.holdings import inventory_of
 from airgap.errors import SettingsError, StorageError
 from airgap.record.inventory import Inventory
@@ -19,7 +20,7 @@ from airgap.server.database.errors import database_errors
 from airgap.server.database.holdings import DatabaseHoldings
 from airgap.server.database.schema import check_schema
 from airgap.server.database.tables import REPOSITORIES
-from airgap.server.datafolder import DATABASE_NAME, FOLDER_VERSION, read_version
+from airgap.server.datafolder import FOLDER_VERSION, read_version
 
 
 def inventory_of_data_folder(

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from airgap.content.arrival import Arrival
 from airgap.content.atomic import PRIVATE, make_folder, remove_file, write_file
+from airgap.content.datafolder import DATABASE_NAME, UPLOADS_NAME, VERSION_NAME
 from airgap.content.folder import FolderPool
 from airgap.content.holdings import Holdings
 from airgap.content.repository import StoredDepot
@@ -44,15 +45,15 @@ from airgap.server.database.tidy import TidyReport, tidy
 FOLDER_VERSION = 1
 """What this airgap writes; an older one is migrated, a newer one refused."""
 
-VERSION_NAME = "version"
-DATABASE_NAME = "registry.db"
 OLD_RECORDS = "repositories"
 USER_FILES = ("htpasswd", "groups", "access.toml", "revocations.json")
 SECRET_FOLDERS = ("keys", "tls")
 
 _BACKENDS = {"sqlite": "its own registry.db", "postgresql": "PostgreSQL"}
 _MAX_VERSION_FILE = 4096
-_EARLY = frozenset({*USER_FILES, *SECRET_FOLDERS, DATABASE_NAME, "lock", "uploads", "lost+found"})
+_EARLY = frozenset(
+    {*USER_FILES, *SECRET_FOLDERS, DATABASE_NAME, "lock", UPLOADS_NAME, "lost+found"}
+)
 """What may be in a folder before it is a data folder: users are added before the first start."""
 
 
@@ -130,7 +131,7 @@ class DataDepot(StoredDepot):
             AirgapError: One of them does not work.
         """
         list(self.metadata.repositories(limit=1))
-        write_file(self.root / "uploads" / ".airgap-ready", b"", durable=False)
+        write_file(self.root / UPLOADS_NAME / ".airgap-ready", b"", durable=False)
 
     def close(self) -> None:
         """Write what is left, and let go of the folder."""

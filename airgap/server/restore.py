@@ -14,6 +14,7 @@ from typing import IO
 from sqlalchemy import select
 
 from airgap.content.atomic import PRIVATE, make_folder
+from airgap.content.datafolder import DATABASE_NAME, VERSION_NAME
 from airgap.content.folder_lock import FolderLock
 from airgap.content.posix import sync_data, sync_folder
 from airgap.content.storage import storage_errors
@@ -27,10 +28,8 @@ from airgap.server.database.errors import database_errors
 from airgap.server.database.tables import BLOBS
 from airgap.server.database.transcript import copy_rows
 from airgap.server.datafolder import (
-    DATABASE_NAME,
     SECRET_FOLDERS,
     USER_FILES,
-    VERSION_NAME,
     FolderVersion,
     fill_folder,
     parse_version,

@@ -10,6 +10,7 @@ from typing import Any
 
 from airgap.bundle.catalog import Catalog, CatalogImage, CatalogReferrer, Omission
 from airgap.bundle.front import MAX_DOCUMENTS
+from airgap.content.datafolder import is_data_folder
 from airgap.content.storage import storage_errors
 from airgap.content.store import CHUNK_SIZE, Chunks
 from airgap.errors import (
@@ -23,7 +24,7 @@ from airgap.oci import mediatype
 from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest, Verifier
 from airgap.oci.document import parse_object
-from airgap.oci.layout import CONTAINERD_NAME, INDEX_FILE, LAYOUT_FILE, REF_NAME, blob_path
+from airgap.oci.layout import CONTAINERD_NAME, INDEX_FILE, REF_NAME, blob_path
 from airgap.oci.manifest import MAX_MANIFEST_SIZE, Document, parse_manifest
 from airgap.oci.reference import Reference
 from airgap.oci.referrers import cosign_subject
@@ -218,17 +219,6 @@ class LayoutFolder:
             else f"{self.name}: {entry.digest} has {shown}",
             hint=_FULL_NAMES,
         )
-
-
-def is_data_folder(path: Path) -> bool:
-    """Whether a registry that airgap serves keeps its data in a folder.
-
-    Raises:
-        StorageError: The system does not say.
-    """
-    with storage_errors(path):
-        has_database = (path / "registry.db").is_file() or (path / "uploads").is_dir()
-        return has_database and (path / "version").is_file() and (path / LAYOUT_FILE).is_file()
 
 
 def _chunks(path: Path, fd: int, offset: int) -> Iterator[bytes]:

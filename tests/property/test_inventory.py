@@ -35,6 +35,9 @@ def holdings(draw: st.DrawFn) -> Inventory:
             if draw(st.booleans()):
                 named = "localhost:5000/" if kind != "registry" else ""
                 images.append((f"{named}{path}:{found.hex[:9]}", found))
+    if kind == "need":  # the images that lack something are named, and their manifests are not held
+        for found in sorted(draw(st.sets(DIGESTS, max_size=4)) - sizes.keys()):
+            images.append((f"localhost:5000/a:{found.hex[:9]}", found))
     return make_inventory(blobs, images, kind=kind, by=draw(st.sampled_from(["", "Zoë 7"])))
 
 

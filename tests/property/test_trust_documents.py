@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from airgap.errors import AirgapError
 from airgap.trust.keys import PrivateKey, PublicKey
-from airgap.trust.revocations import RevocationList, RevokedKey, parse_known
+from airgap.trust.revocations import RevocationList, Revocations, RevokedKey, parse_known
 from airgap.trust.signatures import Signatures, parse_detached
 from airgap.trust.trust_file import TrustFile
 from tests.support.bundles import change_field, flip
@@ -18,12 +18,13 @@ from tests.support.bundles import change_field, flip
 KEY, REVOKER = PrivateKey.generate("ed25519"), PrivateKey.generate("ecdsa-p256")
 DATA = b'{"a":1}'
 LIST = RevocationList.build(1, [RevokedKey(KEY.id, "lost")], REVOKER)
+KNOWN = Revocations().learn(LIST, [REVOKER.public])
 SIGNED = Signatures.sign(DATA, [KEY, REVOKER], revocations=LIST.to_bytes())
 READERS = {
     "signatures": (Signatures.parse, SIGNED.to_bytes()),
     "detached": (lambda raw: parse_detached(raw, what="a"), SIGNED.to_bytes()),
     "revocations": (RevocationList.parse, LIST.to_bytes()),
-    "known": (parse_known, b'{"formatVersion":1,"lists":[]}'),
+    "known": (parse_known, KNOWN.to_bytes()),
     "trust file": (
         lambda raw: TrustFile.parse(raw, what="a"),
         b'require = 1\n[[key]]\nname = "a"\nfile = "b"\nnot-after = 2026-01-01\n',
@@ -49,6 +50,13 @@ def read(name: str, raw: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", READERS)
+def test_what_is_changed_here_is_right_before(name):
+    """So that a change is judged, and not something that is refused anyway."""
+    reader, raw = READERS[name]
+    reader(raw)
+
+
+@pytest.mark.parametrize("name", READERS)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_refused_or_read(name, raw):
     """No other exception comes out."""
@@ -64,7 +72,7 @@ def test_one_turned_bit_is_refused_or_read(name, data):
     read(name, flip(raw, offset, data.draw(st.integers(0, 7))))
 
 
-@pytest.mark.parametrize("name", ["signatures", "detached", "revocations"])
+@pytest.mark.parametrize("name", ["signatures", "detached", "revocations", "known"])
 @given(st.integers(0, 40), VALUES)
 def test_any_value_in_any_place_is_refused_or_read(name, number, value):
     """JSON that is well formed and means something else."""

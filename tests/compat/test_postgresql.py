@@ -23,7 +23,7 @@ from tests.support import builders
 from tests.support.builders import push, push_blob
 from tests.support.datafolders import DAY, Clock, digests, files, opened
 from tests.support.embedded import EmbeddedRegistry
-from tests.support.inventory_walk import ask, fill, held, walked
+from tests.support.told_inventories import ask, fill, held, walked
 from tests.support.wire import Wire
 
 pytestmark = pytest.mark.compat

@@ -20,8 +20,8 @@ from tests.support.builders import Content, image, push
 from tests.support.command_line import airgap, assert_refused
 from tests.support.datafolders import opened
 from tests.support.embedded import EmbeddedRegistry
-from tests.support.inventory_walk import ask, fill
 from tests.support.served import served
+from tests.support.told_inventories import ask, fill
 from tests.support.wire import Wire
 
 MADE = datetime(2026, 11, 25, 8, 30, 1, tzinfo=UTC)

@@ -16,9 +16,9 @@ from tests.support.accounts import Office, secret
 from tests.support.builders import image, push
 from tests.support.datafolders import opened
 from tests.support.embedded import EmbeddedRegistry
-from tests.support.inventory_walk import PATH, fill
 from tests.support.registry_client import Lab, open_lab
 from tests.support.scripted_server import Reply, ScriptedServer
+from tests.support.told_inventories import PATH, fill
 
 BODY = b"whatever an inventory is"
 HTML = {"Content-Type": "text/html"}

@@ -16,8 +16,8 @@ from tests.support import builders
 from tests.support.builders import image, push, push_blob, random_blob
 from tests.support.datafolders import DAY, Clock, opened
 from tests.support.embedded import EmbeddedRegistry
-from tests.support.inventory_walk import PATH, ask, fill, held, walked
 from tests.support.served import served
+from tests.support.told_inventories import PATH, ask, fill, held, walked
 from tests.support.wire import Wire
 
 

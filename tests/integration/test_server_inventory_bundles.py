@@ -15,7 +15,7 @@ from tests.support.builders import image, push
 from tests.support.bundles import make_bundle
 from tests.support.datafolders import opened
 from tests.support.embedded import EmbeddedRegistry
-from tests.support.inventory_walk import PATH, ask, held, walked
+from tests.support.told_inventories import PATH, ask, held, walked
 from tests.support.wire import Wire
 
 

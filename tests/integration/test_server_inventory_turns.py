@@ -15,7 +15,7 @@ from airgap.content.memory import MemoryDepot
 from tests.support.builders import Content, image, push
 from tests.support.datafolders import opened
 from tests.support.embedded import EmbeddedRegistry
-from tests.support.inventory_walk import PATH, ask, held, walked
+from tests.support.told_inventories import PATH, ask, held, walked
 from tests.support.wire import Wire
 
 

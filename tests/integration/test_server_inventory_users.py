@@ -12,7 +12,7 @@ from tests.support.accounts import Office, basic, bearer
 from tests.support.builders import image, push
 from tests.support.datafolders import opened
 from tests.support.embedded import EmbeddedRegistry
-from tests.support.inventory_walk import PATH, ask
+from tests.support.told_inventories import PATH, ask
 from tests.support.wire import Wire
 
 

@@ -187,9 +187,8 @@ class RepositoryWalk:
     def _referrers(self, digest: Digest, depth: int) -> None:
         """Go on with what refers to a manifest; fallback tags and cosign's are tags like others."""
         if self._findings.has_api is None:
-            with (
-                self._findings.probing
-            ):  # one question is enough to learn that there is no such list
+            # One question is enough to learn that there is no such list.
+            with self._findings.probing:
                 listed = self._ask_referrers(digest)
         else:
             listed = self._ask_referrers(digest)
@@ -218,10 +217,14 @@ class RepositoryWalk:
 
     def _has_blob(self, blob: Descriptor) -> bool:
         found = self._checked.get(blob.digest)
-        if found is None:
-            found = self._checked[blob.digest] = self._repository.has_blob(blob)
-            if not found and not mediatype.is_non_distributable(blob.media_type):
-                self._findings.miss(self._repository.name, blob)
+        if found is not None:
+            return found
+        found = self._repository.has_blob(blob)
+        with self._lock:  # manifests that are read at the same time may ask for one blob
+            is_first = blob.digest not in self._checked
+            self._checked[blob.digest] = found
+        if is_first and not found and not mediatype.is_non_distributable(blob.media_type):
+            self._findings.miss(self._repository.name, blob)
         return found
 
     def _keep(self, document: Document) -> Document:

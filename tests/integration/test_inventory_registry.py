@@ -255,6 +255,20 @@ def test_with_check_blobs_what_is_not_there_is_not_claimed(registry: Plain, tmp_
     assert registry.count("GET", "/blobs/") == 0
 
 
+def test_with_check_blobs_what_many_images_lack_is_told_once(registry: Plain) -> None:
+    """Also where several of them are looked at in the same moment."""
+    lost = builders.layer(700, seed=1)
+    for number in range(24):
+        image = builders.image(layers=[lost, builders.layer(50, seed=10 + number)], seed=number)
+        builders.push(registry.repository("app"), image, tag=str(number))
+    digest = str(lost.descriptor.digest)
+    registry.also = lambda seen: (
+        Status(404) if seen.method == "HEAD" and digest in seen.path else None
+    )
+    report = take(registry.host, check_blobs=True, jobs=12)
+    assert report.missing_blobs == 1
+
+
 def test_with_check_blobs_a_blob_of_another_size_is_an_error(registry: Plain) -> None:
     """A registry whose blob is not what its manifest says is broken there."""
     image = builders.push(registry.repository("app"), builders.image(), tag="1")

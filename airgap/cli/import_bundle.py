@@ -194,7 +194,8 @@ def _options(flags: ImportFlags, jobs: int) -> ImportOptions:
 def _naming(flags: ImportFlags) -> Iterator[str]:
     """What says to `export inventory` which bundle this is."""
     for path in flags["bundle"]:
-        yield from ("--missing-for", str(path))
+        # What comes through a pipe is read a second time for that, and so from a file.
+        yield from ("--missing-for", "BUNDLE" if str(path) == "-" else str(path))
     for path in flags["identity"]:
         yield from ("--identity", str(path))
     if flags["passphrase_file"] is not None:

@@ -13,6 +13,7 @@ from airgap.cli.options import BUNDLE, FILE, Command
 from airgap.cli.repositories import read_repositories
 from airgap.cli.session import Session
 from airgap.cli.signing_options import signatures_of, trust_of
+from airgap.cli.values import as_seekable
 from airgap.content.datafolder import is_data_folder
 from airgap.content.storage import is_there
 from airgap.errors import SettingsError
@@ -144,6 +145,8 @@ def parse_place(flags: SourceFlags) -> InventoryPlace:
         SettingsError: They do not.
     """
     place = _place(flags["sources"])
+    for path in flags["missing_for"]:
+        as_seekable(path)
     if place.registry is None:
         for name in ("repository", "file", "check_blobs", "missing_for"):
             if flags[name]:

@@ -52,7 +52,8 @@ def opened_list(path: Path, *, hint: str) -> Iterator[tuple[BinaryIO, str]]:
             yield file, str(path)
     except OSError as error:
         raise SettingsError(
-            f"the list {path} cannot be read: {error.strerror or error}", hint=hint
+            f"the list {path} cannot be read: {error.strerror or error}",
+            hint=f"check that the file is there and that you may read it; {hint}",
         ) from error
 
 

@@ -22,7 +22,7 @@ from airgap.content.arrival import Admission, Arrival, ArrivalOptions, RemoteFil
 from airgap.content.depot import Depot
 from airgap.content.posix import free_bytes
 from airgap.content.storage import storage_errors
-from airgap.errors import SettingsError
+from airgap.errors import SettingsError, SignatureError
 from airgap.run import Run
 from airgap.run.events import Notice
 from airgap.server.access import Accounts, Guard, OpenGuard, PullGuard
@@ -198,6 +198,7 @@ class Serving:
         """The pages for people. A bundle can be brought where there is a folder for it."""
         data, folder, desk = self._data, self.options.data, None
         if data is not None and folder is not None:
+            self._try_trust()
             free = partial(_free, folder)
             take = partial(_take_bundle, self.options.trust)
             desk = ArrivalDesk(self.depot, take, ledger=data, free_bytes=free)
@@ -209,6 +210,13 @@ class Serving:
             desk=desk,
             ledgers=[self._served, *([data] if data is not None else [])],
         )
+
+    def _try_trust(self) -> None:
+        """Say at the start what would refuse every bundle that is brought; pulls go on."""
+        try:
+            self.options.trust()
+        except SignatureError as error:  # what is known of revoked keys is damaged
+            self._run.warn("signature", f"{error.message}; {error.hint or 'mend it'}")
 
     def _tell_tidied(self, report: TidyReport) -> None:
         uploads = count_text(report.dropped_uploads, "upload")

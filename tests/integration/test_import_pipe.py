@@ -251,7 +251,19 @@ def test_piping_again_sends_nothing(pack, inside):
     assert sent(inside) == []
 
 
-def test_a_pipe_is_one_bundle_and_the_hint_knows_of_globs(tmp_path):
+def test_a_pipe_is_one_bundle_and_the_hint_knows_of_globs():
     """`--signature *.sig` with two files leaves one behind that looks like another bundle."""
     take = ("import", "bundle", "-", "--to", "127.0.0.1:1", "--signature", "a.sig", "b.sig")
     assert_refused(airgap(*take), 2, "settings", "nothing can be named beside it", "each time")
+
+
+def test_what_a_piped_update_lacks_is_asked_for_with_a_file(outside, inside, tmp_path):
+    """The command of the hint cannot read the pipe once more, so it has a place for a name."""
+    image = builders.image(layers=(3000,), seed=4)
+    builders.push(outside.repository("app"), image, tag="1")
+    name, whole, update = f"{outside.host}/app:1", tmp_path / "w.tar", tmp_path / "u.tar"
+    assert airgap("export", "images", name, "-o", whole).code == 0
+    assert airgap("export", "images", name, "-o", update, "--against", whole).code == 0
+    done = airgap("import", "bundle", "-", "--to", inside.host, stdin=update.read_bytes())
+    assert done.code == 23
+    assert f"--from {inside.host} --missing-for BUNDLE -o" in done.err

@@ -253,6 +253,7 @@ def test_a_bundle_a_layout_and_a_data_folder_have_inventories(pack, tmp_path):
         (["--from", "./here", "--from", "a.example:1"], "no file"),
         (["--from", "a.example:1", "--by", "a\nb"], "--by"),
         (["--from", "a.example:1", "--missing-for", "x", "--mount-from", "A"], "repository"),
+        (["--from", "a.example:1", "--missing-for", "-"], "needs a file"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(tmp_path, arguments, said):

@@ -261,3 +261,11 @@ def test_a_registry_keeps_what_it_learns_in_its_data_folder(revoker, tmp_path):
     assert airgap("restore", tmp_path / "backup.tar", "--data", tmp_path / "new").code == 0
     kept = (tmp_path / "new/revocations.json").read_bytes()
     assert kept == (data / "revocations.json").read_bytes()
+
+
+def test_a_server_says_at_its_start_what_would_refuse_every_bundle(tmp_path):
+    """And not to the first one who brings a bundle through the pages."""
+    [key] = write_public(tmp_path, one=A)
+    wrong = ("--trust", key, "--require", "2", "--listen", "127.0.0.1:0")
+    done = airgap("serve", "--data", tmp_path / "data", *wrong)
+    assert_refused(done, 2, "settings", "2 signatures are asked for, and only 1 could sign")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -94,7 +95,10 @@ def open_record(path: Path, *, unknown: BundleFormatError | None = None) -> Open
         if beginning.startswith((_TAR, ENCRYPTED)) or beginning[_USTAR] == b"ustar":
             return _open_contents(path)
         if beginning.startswith(b"{"):
-            return _open_json(path, beginning + file.read(_limit(beginning)), unknown)
+            # Read in one piece, and with no more room than it has: an inventory may be large.
+            size = min(file.seek(0, os.SEEK_END), _limit(beginning))
+            file.seek(0)
+            return _open_json(path, file.read(size), unknown)
         if lock_format.is_lock(beginning):
             from airgap.record.lock import Lock  # only here
 
@@ -161,7 +165,7 @@ def _limit(beginning: bytes) -> int:
         from airgap.record import receipt_format  # as above
 
         most = receipt_format.MAX_SIZE
-    return most + 2 * signed.MAX_SIZE - len(beginning)
+    return most + 2 * signed.MAX_SIZE
 
 
 def _unknown(path: Path) -> BundleFormatError:

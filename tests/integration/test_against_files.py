@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import tracemalloc
 
 import pytest
 
@@ -27,7 +28,7 @@ from tests.support import builders
 from tests.support.builders import AMD64, ARM64
 from tests.support.command_line import airgap, assert_refused
 from tests.support.differentials import against
-from tests.support.inventories import make_inventory
+from tests.support.inventories import builder, make_inventory
 from tests.support.known import inventory, need
 from tests.support.receipts import make_receipt
 from tests.support.signing import revoking, trust_file
@@ -205,6 +206,21 @@ def test_no_file_is_called_like_standard_output(bundle, command, tmp_path, monke
     done = airgap(*(part.format(bundle=bundle) for part in command))
     assert_refused(done, 2, "settings", "can be written to standard output", "name a file")
     assert not (tmp_path / "-").exists()
+
+
+def test_an_inventory_is_in_memory_once(written):
+    """Its tables are read where they lie, and the file is not put together from parts."""
+    made = builder()
+    for number in range(100_000):
+        made.add_link(number.to_bytes(32, "big"), number, made.add_repository("team/app"))
+    path = written(made.build().raw)
+    size = path.stat().st_size
+    tracemalloc.start()
+    try:
+        assert open_record(path).content.blob_count == 100_000
+        assert tracemalloc.get_traced_memory()[1] < 1.8 * size
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_need_is_not_taken_for_an_inventory(written, tmp_path):

@@ -135,6 +135,8 @@ def test_an_interrupted_import_leaves_a_whole_receipt(pack, receipt, number):
         try:
             assert came.wait(20)
             process.send_signal(number)
+            assert process.stderr is not None
+            assert b"stopping" in process.stderr.readline()  # or the import ends before the signal
             go.set()
             _, err = process.communicate(timeout=30)
         finally:

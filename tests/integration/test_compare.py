@@ -8,9 +8,15 @@ from typing import Any
 import pytest
 
 from airgap.bundle.reader import open_bundle
+from airgap.oci import mediatype
+from airgap.oci.digest import Digest
+from airgap.oci.reference import Reference
+from airgap.record.lock import Lock, LockedImage
+from airgap.record.receipt import ReceiptImage
 from tests.support import builders
 from tests.support.command_line import airgap, assert_refused
 from tests.support.inventories import make_inventory
+from tests.support.receipts import make_receipt
 from tests.support.transfers import export
 
 OLD, NEW = builders.image(layers=(30_000,), seed=1), builders.image(layers=(40_000,), seed=2)
@@ -231,3 +237,42 @@ def test_hostile_names_are_refused_as_elsewhere(first, tmp_path) -> None:
     done = airgap("compare", first, listed)
     assert done.code == 2
     assert "line 2" in done.err
+
+
+def locked(path: Path, *images: tuple[str, Digest]) -> Path:
+    """A lock file that says just what names stand for."""
+    made = [LockedImage(Reference.parse(n), d, mediatype.OCI_MANIFEST, 1) for n, d in images]
+    path.write_bytes(Lock.build(made).to_bytes())
+    return path
+
+
+def test_a_tag_that_an_import_left_alone_did_not_arrive(tmp_path) -> None:
+    """A receipt names what such a tag stands for; that is no image of the import."""
+    app, web = Digest.of(b"app"), Digest.of(b"web")
+    receipt = make_receipt(
+        outcome="complete",
+        images=(
+            ReceiptImage("docker.io/library/app:1", app, "library/app", "1", "pushed", app),
+            ReceiptImage("docker.io/library/web:1", web, "library/web", "1", "skipped", app),
+        ),
+        failed=(),
+        tags=(),
+    )
+    path = tmp_path / "in.receipt"
+    path.write_bytes(receipt.raw)
+    lock = locked(tmp_path / "app.lock", ("docker.io/library/app:1", app))
+    found = compared(path, lock)
+    assert (found["added"], found["removed"], found["changed"]) == ([], [], [])
+    assert found["same"] == 1
+
+
+def test_an_image_without_a_tag_is_there_where_its_own_repository_holds_it(tmp_path) -> None:
+    """That another repository has the same manifest does not count."""
+    app = Digest.of(b"app")
+    lock = locked(tmp_path / "app.lock", (f"example.com/app@{app}", app))
+    path = tmp_path / "inside.inventory"
+    for repository, same in (("app", 1), ("other", 0)):
+        path.write_bytes(make_inventory([(app, 1, repository)]).raw)
+        found = compared(path, lock)
+        assert found["same"] == same
+        assert len(found["added"]) == 1 - same

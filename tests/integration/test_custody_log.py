@@ -43,6 +43,17 @@ def damage(path: Path) -> None:
     path.write_bytes(raw)
 
 
+def test_a_summary_that_is_only_looked_at_is_not_written_down(bundle, tmp_path, path) -> None:
+    """Nothing leaves by it; an inventory that is written is in the log."""
+    assert airgap("export", "inventory", "--from", bundle, "--summary").code == 0
+    assert not path.exists()
+    written = tmp_path / "b.inventory"
+    assert airgap("export", "inventory", "--from", bundle, "-o", written).code == 0
+    [entry] = entries(path)
+    assert (entry["event"], entry["details"]["paths"]) == ("export", ["b.inventory"])
+    assert entry["details"]["inventory"] == str(Digest.of(written.read_bytes()))
+
+
 def test_an_export_is_written_down(outside, image, name, tmp_path, path) -> None:
     """What was exported, into which file and which bundle, by which version and by whom."""
     done = airgap("export", "images", name, "-o", tmp_path / "out" / ".." / "b.tar", "--json")

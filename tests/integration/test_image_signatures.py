@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pyrage
 import pytest
 
 from airgap.content.age import Identities, Recipients
@@ -14,6 +15,7 @@ from airgap.errors import (
 from airgap.oci.platform import Platform
 from airgap.oci.reference import Reference
 from airgap.run import Run
+from airgap.transfer import image_evidence
 from airgap.transfer.decrypted import EncryptedBundle
 from airgap.transfer.destination import Destination
 from airgap.transfer.encrypted import Encryption
@@ -239,7 +241,6 @@ def test_signatures_that_the_receiver_has_are_read_there(tmp_path, inside):
 
 def test_encrypted_files_are_judged(tmp_path, inside):
     """Their payloads are decrypted before anything is sent."""
-    pyrage = pytest.importorskip("pyrage")
     key = pyrage.x25519.Identity.generate()
     encryption = Encryption(Recipients((str(key.to_public()),)))
     (tmp_path / "key").write_text(f"{key}\n")
@@ -259,6 +260,25 @@ def test_encrypted_files_are_judged(tmp_path, inside):
             with pytest.raises(UnsignedImagesError):
                 bring(bundle, inside.host, require_signature=required(KEY))
             assert sent(inside) == []
+
+
+def test_signatures_that_are_too_much_for_memory_are_refused(tmp_path, inside, monkeypatch):
+    """Encrypted files are gone through once for all of them: what has no room is said."""
+    key = pyrage.x25519.Identity.generate()
+    (tmp_path / "key").write_text(f"{key}\n")
+    identities = Identities.read([tmp_path / "key"], lambda _: "")
+    monkeypatch.setattr(image_evidence, "MAX_PAYLOADS", 10)
+    with EmbeddedRegistry() as outside:
+        builders.push(outside.repository("team/app"), IMAGE, tag="1.0")
+        sign(outside.repository("team/app"), IMAGE)
+        encryption = Encryption(Recipients((str(key.to_public()),)))
+        export(f"{outside.host}/team/app:1.0", tmp_path / "b.tar.age", encrypt=encryption)
+    with (
+        EncryptedBundle([tmp_path / "b.tar.age"], identities, run=Run()) as bundle,
+        pytest.raises(SettingsError, match="more than 10 bytes together"),
+    ):
+        bring(bundle, inside.host, require_signature=required(KEY))
+    assert sent(inside) == []
 
 
 def test_a_signature_in_another_volume_is_asked_for(tmp_path, inside):

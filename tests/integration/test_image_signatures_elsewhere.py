@@ -19,7 +19,7 @@ from airgap.transfer.spread import Spreading, spread_images
 from tests.support import builders, cosign
 from tests.support.bundles import BundleBuilder
 from tests.support.differentials import put_blob, told
-from tests.support.embedded import EmbeddedRegistry
+from tests.support.embedded import EmbeddedRegistry, Status
 from tests.support.transfers import bring, catalog_of, export, open_client, pack_into, sent
 
 KEY = cosign.key()
@@ -74,8 +74,8 @@ def test_bundles_as_sources_are_looked_into(tmp_path, outside, referrers):
 
 def test_a_signature_that_is_listed_and_gone_does_not_count(tmp_path, outside):
     """The source still names it: the image is not signed, and that is all that is wrong."""
-    repository = outside.repository("team/app")
-    repository.delete_manifest(cosign.referrer_signature(IMAGE, KEY).digest)
+    gone = cosign.referrer_signature(IMAGE, KEY).digest
+    outside.fail(Status(404), method="GET", path=f"/manifests/{gone}", times=9)
     with pytest.raises(UnsignedImagesError):
         export(
             f"{outside.host}/team/app:1.0",

@@ -118,6 +118,16 @@ def test_a_passphrase_comes_from_a_file_the_environment_or_a_terminal(folder, wa
     )
 
 
+def test_who_asks_to_be_asked_is_not_answered_by_the_environment(folder, monkeypatch):
+    """--passphrase means the terminal, whatever else is set."""
+    monkeypatch.setenv("AIRGAP_KEY_PASSPHRASE", "of another key")
+    monkeypatch.setattr("airgap.cli.signing_options.click.prompt", lambda *_, **__: "typed")
+    done = airgap("key", "generate", "--passphrase", terminal=True)
+    assert done.code == 0, done.err
+    raw = (folder / "release.key").read_bytes()
+    assert PrivateKey.parse(raw, "typed").public.to_pem() == (folder / "release.pub").read_bytes()
+
+
 def test_a_wrong_passphrase_is_said_in_one_line(folder):
     """With exit 2, for every command that signs."""
     (folder / "word").write_text("right\n")

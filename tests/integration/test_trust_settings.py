@@ -143,7 +143,7 @@ def test_what_the_system_demands_can_be_tightened(inside, system, tmp_path):
     refused(done, inside, "1 of 2")
 
 
-def test_trust_in_the_settings_counts_for_every_command(release, tmp_path, monkeypatch):
+def test_trust_in_the_settings_counts_for_every_command(release, inside, tmp_path, monkeypatch):
     """As an option does."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
     trust_file(tmp_path / "xdg/airgap", ("release", A, ""))
@@ -151,6 +151,11 @@ def test_trust_in_the_settings_counts_for_every_command(release, tmp_path, monke
     assert airgap("verify", "bundle", made).code == 21
     assert airgap("export", "images", "--from", made, "-o", tmp_path / "n.tar").code == 21
     assert airgap("serve", made, "--listen", "127.0.0.1:0").code == 21
+    inventory = ("export", "inventory", "-o", tmp_path / "n.inventory", "--from")
+    assert airgap(*inventory, made).code == 21
+    assert airgap(*inventory, inside.host, "--missing-for", made).code == 21
+    assert list(inside.seen) == []
+    assert not (tmp_path / "n.inventory").exists()
 
 
 @pytest.mark.parametrize(

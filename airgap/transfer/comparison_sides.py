@@ -23,6 +23,7 @@ from airgap.transfer.comparison import Side, ascending
 from airgap.transfer.destination import Destination
 from airgap.transfer.inventory_findings import WalkOptions
 from airgap.transfer.inventory_registry import InventoryOptions, InventoryOrigin, take_inventory
+from airgap.transfer.known import Told
 from airgap.transfer.records import Contents, open_record
 from airgap.transfer.resolve import PHASE
 from airgap.transfer.rollback import THERE
@@ -172,16 +173,12 @@ def _of_inventory(name: str, inventory: Inventory) -> Side:
 
 
 def _of_registry(name: str, inventory: Inventory) -> Side:
-    def holds(repository: str, digest: Digest) -> bool:
-        held = inventory.find(digest)
-        return held is not None and repository in held.repositories
-
     return Side(
         name,
         "inventory",
         receiver_names={image.name: image.digest for image in inventory.images},
         sizes=_sizes_of(inventory),
-        holds=holds,
+        holds=_holding(inventory.find),
     )
 
 
@@ -193,10 +190,6 @@ def _of_receipt(name: str, receipt: Receipt) -> Side:
     ]
     sizes = {entry.digest: entry.size for entry in (*receipt.blobs, *receipt.manifests)}
 
-    def holds(repository: str, digest: Digest) -> bool:
-        held = receipt.find(digest)
-        return held is not None and repository in held.repositories
-
     return Side(
         name,
         "receipt",
@@ -206,9 +199,19 @@ def _of_receipt(name: str, receipt: Receipt) -> Side:
             for image, digest in there
         },
         sizes=ascending(sizes),
-        holds=holds,
+        holds=_holding(receipt.find),
         prefix=receipt.prefix,
     )
+
+
+def _holding(find: Callable[[Digest], Told | None]) -> Callable[[str, Digest], bool]:
+    """What tells whether a repository has something, by what a record says of it."""
+
+    def holds(repository: str, digest: Digest) -> bool:
+        held = find(digest)
+        return held is not None and repository in held.repositories
+
+    return holds
 
 
 def _of_lock(name: str, lock: Lock) -> Side:

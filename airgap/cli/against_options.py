@@ -36,7 +36,7 @@ def against_options(command: Command) -> Command:
     for option in (
         click.option(
             "--lock",
-            type=click.Path(path_type=Path, dir_okay=False),
+            type=FILE,
             metavar="FILE",
             help="Write what each name stood for to this file, which -f takes.",
         ),

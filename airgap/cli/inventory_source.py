@@ -39,7 +39,7 @@ _OPTIONS = (
     click.option(
         "--from",
         "sources",
-        type=click.Path(),
+        type=click.Path(readable=False),
         multiple=True,
         required=True,
         metavar="REGISTRY|BUNDLE|FOLDER",

@@ -52,8 +52,9 @@ class NetworkFlags(OutputFlags):
     allow_host: tuple[str, ...]
 
 
-FILE = click.Path(path_type=Path)
-BUNDLE = click.Path(path_type=Path, allow_dash=True)
+# Whoever opens a file says best what is wrong with it, so nothing is asked beforehand.
+FILE = click.Path(path_type=Path, readable=False)
+BUNDLE = click.Path(path_type=Path, allow_dash=True, readable=False)
 
 
 class _NewFile(click.Path):
@@ -71,7 +72,7 @@ class _NewFile(click.Path):
         return super().convert(value, param, ctx)
 
 
-NEW_BUNDLE = _NewFile(path_type=Path, allow_dash=True)
+NEW_BUNDLE = _NewFile(path_type=Path, allow_dash=True, readable=False)
 
 
 def _all_of(decorators: Sequence[Decorator]) -> Decorator:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from airgap.cli.author import author_of
+from airgap.cli.options import FILE, Command
 from airgap.cli.signing_options import SignFlags, sign_options, signers
 from airgap.errors import AirgapError, ConflictError, SettingsError
 from airgap.run.events import Notice
@@ -20,7 +21,6 @@ from airgap.transfer.outcome import ImportResult, WrittenReceipt
 
 if TYPE_CHECKING:
     from airgap.cli.custody import CustodyEntry
-    from airgap.cli.options import Command
     from airgap.cli.session import Session
     from airgap.record.receipt import Receipt
     from airgap.run import Run
@@ -43,7 +43,7 @@ def receipt_options(command: Command) -> Command:
         ),
         click.option(
             "--receipt",
-            type=click.Path(path_type=Path),
+            type=FILE,
             metavar="FILE",
             help="Write what arrived, digest by digest, also where the import fails.",
         ),

@@ -20,7 +20,15 @@ from tests.support import builders, cosign
 from tests.support.bundles import BundleBuilder
 from tests.support.differentials import put_blob, told
 from tests.support.embedded import EmbeddedRegistry, Status
-from tests.support.transfers import bring, catalog_of, export, open_client, pack_into, sent
+from tests.support.transfers import (
+    assert_holds,
+    bring,
+    catalog_of,
+    export,
+    open_client,
+    pack_into,
+    sent,
+)
 
 KEY = cosign.key()
 REQUIRED = (RequiredKey("cosign.pub", KEY.public),)
@@ -184,3 +192,32 @@ def test_what_becomes_possible_with_a_later_medium_must_be_signed_too(tmp_path):
                 options=ImportOptions(keep_going=True, require_signature=REQUIRED),
             )
         assert inside.repository("team/bare").resolve("1.0") is None
+
+
+def test_what_was_judged_at_one_medium_is_not_asked_for_at_the_next(tmp_path):
+    """The medium with the signatures comes first, and need not be there any more after that."""
+    big = builders.image(layers=(900_000, 900_000, 900_000), seed=95)
+    made = cosign.referrer_signature(big, KEY)
+    out, usb = tmp_path / "out", tmp_path / "usb"
+    out.mkdir()
+    usb.mkdir()
+    pack_into(out, {"team/big:1.0": big}, referrers=[("team/big", made, None)], volume_size=1 << 20)
+    volumes = sorted(out.glob("*.tar"), key=lambda p: made.blobs[1].data not in p.read_bytes())
+    volumes.pop(0).rename(usb / "first.tar")
+
+    def change(_wanted):
+        for path in usb.iterdir():
+            path.unlink()
+        volumes.pop(0).rename(usb / "next.tar")
+        return True
+
+    with EmbeddedRegistry() as inside, open_client() as client:
+        gather_bundle(
+            [usb],
+            Destination.parse(inside.host),
+            client=client,
+            gathering=Gathering(tmp_path / "state", change),
+            options=ImportOptions(require_signature=REQUIRED),
+        )
+        assert_holds(inside, "team/big", big, "1.0")
+    assert volumes == []

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from airgap.content.storage import is_folder, storage_errors
-from airgap.errors import AirgapError, BundleFormatError, ConflictError, SettingsError
+from airgap.errors import (
+    AirgapError,
+    BundleFormatError,
+    ConflictError,
+    SettingsError,
+    StorageError,
+)
 from airgap.transfer.records import OpenedRecord, open_record
 from airgap.trust import signed
 from airgap.trust.keys import PrivateKey
@@ -82,6 +88,8 @@ class RecordFile(Generic[Content]):
                 )
         try:
             return self.read(path)[0]
+        except StorageError:
+            raise
         except AirgapError as error:
             plain = f"{path} is no {self.name}"
             raise ConflictError(

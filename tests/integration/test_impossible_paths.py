@@ -62,6 +62,7 @@ _COMMANDS = [
         (("verify", "receipt", "{}"), "storage"),
         (("compare", "{}", "{}"), "storage"),
         (("export", "images", "a.invalid/b:1", "-o", "x.tar", "--against", "{}"), "storage"),
+        (("export", "inventory", "--from", "a.invalid", "-o", "{}"), "storage"),
         (("key", "show", "{}"), "settings"),
     ],
 )

@@ -219,5 +219,6 @@ def test_what_was_judged_at_one_medium_is_not_asked_for_at_the_next(tmp_path):
             gathering=Gathering(tmp_path / "state", change),
             options=ImportOptions(require_signature=REQUIRED),
         )
+        assert inside.count("GET", "/blobs/") == 0
         assert_holds(inside, "team/big", big, "1.0")
     assert volumes == []

@@ -136,7 +136,8 @@ def _parse(
 ) -> Inventory | Receipt | Contents:
     # Each parser sees for itself that what it gets is what it should be.
     line, end, _ = payload[: inventory_format.MAX_HEADER + 1].partition(b"\n")
-    kinds = set(_KIND.findall(line if end else payload))
+    # A crafted file may name one type millions of times: it is kept once.
+    kinds = {found[1] for found in _KIND.finditer(line if end else payload)}
     if inventory_format.MEDIA_TYPE.encode() in kinds:
         return Inventory.parse(payload)
     from airgap.record import receipt_format  # an inventory, which may be large, needs it not

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,16 @@ def test_a_base_that_lacks_the_blob_as_well_is_no_help(serve) -> None:
     bundle.add(builders.image(layers=(LAYER,), seed=1), "example.com/old:1")
     with pytest.raises(IncompleteBundleError):
         serve(differential(bundle.build(), [SHARED]), update())
+
+
+def test_a_base_that_has_the_blob_with_another_size_is_no_help(serve) -> None:
+    """Other bytes under its digest are not it, whatever manifest says so."""
+    wrong = builders.Blob(replace(LAYER.descriptor, size=5), b"other")
+    bundle = BundleBuilder()
+    lying = builders.manifest(builders.blob(b"{}"), [wrong], artifact_type="text/plain")
+    bundle.add(lying, "example.com/old:1")
+    with pytest.raises(IncompleteBundleError, match="leaves 1 blob"):
+        serve(bundle.build(), update())
 
 
 def test_what_is_damaged_in_the_base_is_not_given_out(serve, tmp_path: Path) -> None:

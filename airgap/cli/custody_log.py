@@ -26,7 +26,13 @@ from airgap.cli.values import as_digest
 from airgap.cli.visible import count_text, cut
 from airgap.content.atomic import write_chunks
 from airgap.content.storage import is_there, storage_errors
-from airgap.errors import AirgapError, ConflictError, IntegrityError, SettingsError
+from airgap.errors import (
+    AirgapError,
+    BundleFormatError,
+    ConflictError,
+    IntegrityError,
+    SettingsError,
+)
 from airgap.oci.digest import Digest
 from airgap.record.log import Anchor, ChainCheck, Flaw, LogEntry
 from airgap.record.origin import time_text
@@ -171,6 +177,12 @@ def verify_log(invocation: Invocation, **flags: Unpack[VerifyFlags]) -> None:
     with session.run() as run:
         found = log.check(anchors=anchors, must_exist=path is not None, run=run)
         chain = found.chain
+        if chain.lines and not chain.entries:
+            raise BundleFormatError(
+                f"{log.path} is no log of custody: no line of it is an entry",
+                hint="`airgap log export` makes a copy of one",
+                origin="local",
+            )
         result = LogCheckResult(
             str(log.path),
             chain.position.length,

@@ -164,12 +164,14 @@ class ChainCheck:
         flaws: What was found, the first ones.
         flaw_count: How much was found.
         lines: How many lines were taken.
+        entries: How many of them are entries.
     """
 
     def __init__(self, anchors: Iterable[Anchor] = ()) -> None:
         self.flaws: list[Flaw] = []
         self.flaw_count = 0
         self.lines = 0
+        self.entries = 0
         self._seq = 0
         self._head: Digest | None = None
         self._is_linked = True
@@ -204,6 +206,7 @@ class ChainCheck:
             self._add("damaged", f"line {self.lines} is {error.message}")
             self._seq += 1
         else:
+            self.entries += 1
             self._check_link(entry)
             self._seq = entry.seq
         self._is_linked = entry is not None

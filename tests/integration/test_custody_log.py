@@ -323,6 +323,15 @@ def test_a_log_that_is_gone_is_told_from_one_that_is_whole(path) -> None:
     assert note not in airgap("log", "verify").out
 
 
+def test_another_file_is_no_log_with_flaws(bundle, path) -> None:
+    """It is told as what it is, and not as hundreds of entries that somebody damaged."""
+    done = airgap("log", "verify", bundle)
+    assert_refused(done, 22, "bundle-format", "is no log of custody")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"".join(numbered(3)[:1]) + bundle.read_bytes())
+    assert airgap("log", "verify").code == 20
+
+
 def test_what_is_no_head_is_called_so(path) -> None:
     """Nobody who checks a log is asked for the id of a bundle."""
     done = airgap("log", "verify", "--expect", "1234")

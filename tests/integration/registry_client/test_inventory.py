@@ -16,24 +16,12 @@ from tests.support.accounts import Office, secret
 from tests.support.builders import image, push
 from tests.support.datafolders import opened
 from tests.support.embedded import EmbeddedRegistry
-from tests.support.registry_client import Lab, open_lab
+from tests.support.registry_client import Lab
 from tests.support.scripted_server import Reply, ScriptedServer
 from tests.support.told_inventories import PATH, fill
 
 BODY = b"whatever an inventory is"
 HTML = {"Content-Type": "text/html"}
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as found:
-        yield found
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    with open_lab() as found:
-        yield found
 
 
 def good(body: bytes = BODY, **more: object) -> Reply:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from airgap.errors import (
@@ -19,23 +17,6 @@ from airgap.run.events import RetryScheduled
 from tests.support.downloading import BLOB, CONTENT, PATH, ranged, read
 from tests.support.registry_client import Lab, open_lab
 from tests.support.scripted_server import Reply, ScriptedServer, Seen
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as found:
-        yield found
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    with open_lab() as found:
-        yield found
-
-
-@pytest.fixture
-def repository(server: ScriptedServer, lab: Lab) -> Repository:
-    return lab.client.repository(server.host, "team/app", origin="source")
 
 
 def test_a_blob_comes_with_one_request(server: ScriptedServer, repository: Repository) -> None:

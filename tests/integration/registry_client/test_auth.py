@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from base64 import b64encode
-from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -23,23 +22,6 @@ BLOB = Descriptor.of(b"content", mediatype.OCTET_STREAM)
 BLOBS = r"/v2/[^?]*/blobs/sha256:.*"
 SECRET = "hunter2"
 BASIC = "Basic " + b64encode(f"user:{SECRET}".encode()).decode()
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as found:
-        yield found
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    with open_lab() as found:
-        yield found
-
-
-@pytest.fixture
-def repository(server: ScriptedServer, lab: Lab) -> Repository:
-    return lab.client.repository(server.host, "team/app", origin="source")
 
 
 def challenge(realm: str, **parameters: str) -> Reply:

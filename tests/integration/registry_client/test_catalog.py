@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from airgap.errors import (
@@ -14,22 +12,10 @@ from airgap.errors import (
 )
 from tests.support import builders
 from tests.support.embedded import EmbeddedRegistry
-from tests.support.registry_client import Lab, open_lab
+from tests.support.registry_client import Lab
 from tests.support.scripted_server import Reply, ScriptedServer
 
 CATALOG = r"/v2/_catalog.*"
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as found:
-        yield found
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    with open_lab() as found:
-        yield found
 
 
 def page(*names: str, link: str = "") -> Reply:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 
@@ -11,7 +10,7 @@ from airgap.errors import DigestMismatchError, RegistryProtocolError
 from airgap.oci.descriptor import Descriptor
 from airgap.registry import uploads
 from airgap.registry.repository import Repository
-from tests.support.registry_client import Lab, open_lab
+from tests.support.registry_client import Lab
 from tests.support.scripted_server import Reply, ScriptedServer, Seen
 from tests.support.uploading import (
     BLOB,
@@ -28,18 +27,6 @@ from tests.support.uploading import (
 
 NEW = Reply(202, {"Location": "/upload/new"})
 STATUS = re.escape(PLACE)
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as found:
-        yield found
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    with open_lab() as found:
-        yield found
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
@@ -22,7 +21,6 @@ from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import parse_manifest
 from airgap.registry.repository import Repository
-from tests.support.registry_client import Lab, open_lab
 from tests.support.scripted_server import Reply, ScriptedServer
 
 CONFIG = Descriptor.of(b"{}", mediatype.OCI_CONFIG)
@@ -33,23 +31,6 @@ REFERRER = json.dumps(
     {"schemaVersion": 2, "config": CONFIG.to_json(), "layers": [], "subject": SUBJECT.to_json()}
 ).encode()
 MANIFESTS = r"/v2/team/app/manifests/.*"
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as found:
-        yield found
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    with open_lab() as found:
-        yield found
-
-
-@pytest.fixture
-def repository(server: ScriptedServer, lab: Lab) -> Repository:
-    return lab.client.repository(server.host, "team/app", origin="source")
 
 
 def served(raw: bytes = RAW, kind: str = mediatype.OCI_MANIFEST, **headers: str) -> Reply:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -18,29 +17,12 @@ from airgap.oci.descriptor import Descriptor
 from airgap.oci.digest import Digest
 from airgap.registry.credentials import Credential
 from airgap.registry.repository import Repository
-from tests.support.registry_client import Lab, open_lab
+from tests.support.registry_client import Lab
 from tests.support.scripted_server import Reply, ScriptedServer
 
 DIGEST = Digest.of(b"subject")
 TAGS = r"/v2/team/app/tags/list.*"
 REFERRERS = rf"/v2/team/app/referrers/{DIGEST}.*"
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as found:
-        yield found
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    with open_lab() as found:
-        yield found
-
-
-@pytest.fixture
-def repository(server: ScriptedServer, lab: Lab) -> Repository:
-    return lab.client.repository(server.host, "team/app", origin="source")
 
 
 def page(*tags: str, link: str = "") -> Reply:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,25 +13,8 @@ from airgap.errors import (
 from airgap.registry.credentials import Credential
 from airgap.registry.repository import Repository
 from tests.support.downloading import BLOB, CONTENT, PATH, ranged, read
-from tests.support.registry_client import Lab, open_lab
+from tests.support.registry_client import Lab
 from tests.support.scripted_server import Reply, ScriptedServer
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as found:
-        yield found
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    with open_lab() as found:
-        yield found
-
-
-@pytest.fixture
-def repository(server: ScriptedServer, lab: Lab) -> Repository:
-    return lab.client.repository(server.host, "team/app", origin="source")
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -17,7 +17,7 @@ VENV := .test-venv
 BIN := $(VENV)/bin
 CODE := airgap tests tools benchmarks
 # Every module that takes more than a sample when asked to; one more is taken up by itself.
-SOAKED = $(shell grep -lE 'AIRGAP_(SOAK|KILLS)' tests/integration/test_*.py)
+SOAKED = $(shell grep -rlE --include='test_*.py' 'AIRGAP_(SOAK|KILLS)' tests/integration)
 
 .DEFAULT_GOAL := help
 .PHONY: help test check unit demo soak fmt docs bench clean

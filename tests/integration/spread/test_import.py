@@ -50,12 +50,6 @@ def carried(tmp_path_factory):
 
 
 @pytest.fixture
-def inside():
-    with EmbeddedRegistry() as registry:
-        yield registry
-
-
-@pytest.fixture
 def usb(tmp_path):
     """A mount point."""
     folder = tmp_path / "usb"

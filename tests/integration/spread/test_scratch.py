@@ -30,9 +30,6 @@ from tests.support.spreading import (
     assert_all_written,
     change,
     changing,
-    connected_side,
-    make_site,
-    undisturbed,
     volumes_of,
 )
 from tests.support.transfers import Recorder, open_client
@@ -40,26 +37,12 @@ from tests.support.transfers import Recorder, open_client
 TWO_VOLUMES = ProtectOptions(parity=ParityRequest.parse("2volumes"))
 
 
-@pytest.fixture(scope="module")
-def source():
-    """The registry on the connected side."""
-    with connected_side() as registry:
-        yield registry
-
-
-@pytest.fixture(scope="module")
-def clean(source, tmp_path_factory):
-    """What an undisturbed export writes."""
-    return undisturbed(source, tmp_path_factory.mktemp("clean"))
-
-
 @pytest.fixture
-def site(source, tmp_path, monkeypatch):
+def site(site, tmp_path, monkeypatch):
     """A mount point for media, and a disk."""
-    made = make_site(source, tmp_path, monkeypatch)
     monkeypatch.setattr(scratch, "free_bytes", spread.free_bytes)
-    made.disk = tmp_path / "disk"
-    return made
+    site.disk = tmp_path / "disk"
+    return site
 
 
 def spread_out(site, *, ask=None, protect=TWO_VOLUMES, run=None):

@@ -34,7 +34,6 @@ from tests.support.spreading import (
     make_site,
     spread_out,
     to_the_end,
-    undisturbed,
     volumes_of,
 )
 from tests.support.transfers import (
@@ -42,25 +41,6 @@ from tests.support.transfers import (
     assert_holds,
     open_client,
 )
-
-
-@pytest.fixture(scope="module")
-def source():
-    """The registry on the connected side."""
-    with connected_side() as registry:
-        yield registry
-
-
-@pytest.fixture(scope="module")
-def clean(source, tmp_path_factory):
-    """What an undisturbed export writes."""
-    return undisturbed(source, tmp_path_factory.mktemp("clean"))
-
-
-@pytest.fixture
-def site(source, tmp_path, monkeypatch):
-    """A mount point for media."""
-    return make_site(source, tmp_path, monkeypatch)
 
 
 def test_volumes_on_several_media_are_those_of_one_export(site, clean):

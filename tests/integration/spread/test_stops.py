@@ -32,11 +32,8 @@ from tests.support.spreading import (
     assert_all_written,
     change,
     changing,
-    connected_side,
-    make_site,
     spread_out,
     to_the_end,
-    undisturbed,
 )
 from tests.support.transfers import (
     Recorder,
@@ -45,25 +42,6 @@ from tests.support.transfers import (
 )
 
 IS_SOAK = bool(os.environ.get("AIRGAP_SOAK"))
-
-
-@pytest.fixture(scope="module")
-def source():
-    """The registry on the connected side."""
-    with connected_side() as registry:
-        yield registry
-
-
-@pytest.fixture(scope="module")
-def clean(source, tmp_path_factory):
-    """What an undisturbed export writes."""
-    return undisturbed(source, tmp_path_factory.mktemp("clean"))
-
-
-@pytest.fixture
-def site(source, tmp_path, monkeypatch):
-    """A mount point for media."""
-    return make_site(source, tmp_path, monkeypatch)
 
 
 def test_a_volume_that_the_medium_did_not_keep_goes_to_the_next(site, clean, monkeypatch):

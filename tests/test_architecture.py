@@ -150,6 +150,21 @@ def test_the_table_of_exit_codes_is_the_one_of_the_classes():
     assert exit_codes.TARGET.read_text(encoding="utf-8") == exit_codes.render()
 
 
+@pytest.mark.parametrize("package", ["cli", "transfer", "trust"])
+def test_what_a_user_can_mend_is_said_with_a_hint(package: str):
+    """Options, files that are there already and signatures: nobody is left with what is wrong."""
+    kinds = {"SettingsError", "ConflictError", "SignatureError"}
+    found = []
+    for path in sorted((ROOT / "airgap" / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+                call = node.exc
+                is_one = isinstance(call.func, ast.Name) and call.func.id in kinds
+                if is_one and not any(keyword.arg == "hint" for keyword in call.keywords):
+                    found.append(f"{name_of(path)}:{node.lineno}")
+    assert found == []
+
+
 @pytest.mark.parametrize("what", FORBIDDEN_TEXTS)
 def test_no_file_knows_the_machine_that_made_it(what: str):
     """No file names folders of one machine or the hosts of package registries."""

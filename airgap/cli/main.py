@@ -80,7 +80,8 @@ def _call(invocation: Invocation, arguments: list[str]) -> int:
         message = " ".join(error.format_message().split())
         raise SettingsError(message, hint=f"`{path} --help` lists what there is") from error
     except click.ClickException as error:
-        raise SettingsError(" ".join(error.format_message().split())) from error
+        message = " ".join(error.format_message().split())
+        raise SettingsError(message, hint="`airgap --help` lists what there is") from error
     except (click.Abort, KeyboardInterrupt) as error:
         raise CancelledError("interrupted") from error
     except OSError:

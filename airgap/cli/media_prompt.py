@@ -99,7 +99,9 @@ class MediaPrompt:
             )
         except OSError as error:
             raise StorageError(
-                f"--next-command cannot be run: {error.strerror or error}", origin="local"
+                f"--next-command cannot be run: {error.strerror or error}",
+                hint="check that /bin/sh is there, and how long the command is",
+                origin="local",
             ) from error
         return done.returncode == 0
 

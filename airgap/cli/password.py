@@ -19,11 +19,15 @@ def password_from_stdin() -> str:
     """
     raw = sys.stdin.buffer.read(_MAX_PASSWORD + 1)
     if len(raw) > _MAX_PASSWORD:
-        raise SettingsError(f"the password has more than {_MAX_PASSWORD} bytes")
+        raise SettingsError(
+            f"the password has more than {_MAX_PASSWORD} bytes", hint="pipe the password alone"
+        )
     try:
         password = raw.decode().removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as error:
-        raise SettingsError("the password is not text in UTF-8") from error
+        raise SettingsError(
+            "the password is not text in UTF-8", hint="pipe the password alone"
+        ) from error
     if not password:
         raise SettingsError("the password is empty", hint="pipe it to --password-stdin")
     return password

@@ -170,7 +170,10 @@ def load_settings(
     merged: _Layer = {}
     for layer in layers:
         if "quiet" in layer and "verbose" in layer:
-            raise SettingsError(f"{layer['quiet'].origin} and {layer['verbose'].origin} conflict")
+            raise SettingsError(
+                f"{layer['quiet'].origin} and {layer['verbose'].origin} conflict",
+                hint="leave one of them out",
+            )
         if "quiet" in layer or "verbose" in layer:  # they are one setting: the later layer wins
             merged.pop("quiet", None)
             merged.pop("verbose", None)
@@ -293,7 +296,9 @@ def _read_file(path: Path) -> _Layer:
     except OSError as error:
         raise _unreadable(path, error) from error
     if len(raw) > MAX_FILE:
-        raise SettingsError(f"{path} has more than {MAX_FILE} bytes")
+        raise SettingsError(
+            f"{path} has more than {MAX_FILE} bytes", hint="settings are smaller: name their file"
+        )
     try:
         document = tomllib.loads(raw.decode())
     except (ValueError, RecursionError) as error:

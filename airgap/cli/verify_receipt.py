@@ -163,7 +163,10 @@ def _check_names(registry: str | None, called: str | None) -> None:
                 f"{option} {name!r} is not a registry", hint="write HOST[:PORT], without a path"
             )
     if called is not None and registry is None:
-        raise SettingsError("--as says what the registry of --registry is called in the receipt")
+        raise SettingsError(
+            "--as says what the registry of --registry is called in the receipt",
+            hint="name the registry, too: --registry HOST[:PORT]",
+        )
 
 
 def _unchecked(opened: OpenedReceipt) -> str:

@@ -57,7 +57,10 @@ class Destination:
         repository = "/".join(part for part in parts if part)
         too_long = len(self.registry) + 1 + len(repository) > MAX_NAME
         if too_long or not is_repository(repository):
-            raise SettingsError(f"{source} cannot be called {repository!r} on {self.registry}")
+            raise SettingsError(
+                f"{source} cannot be called {repository!r} on {self.registry}",
+                hint="give --to another path, or leave it out with --only",
+            )
         return repository
 
     def __str__(self) -> str:
@@ -115,7 +118,10 @@ def plan_targets(
                 hint="`airgap inspect bundle` lists the names; ** matches any number of path parts",
             )
     if tag_digests is not None and not is_tag(f"{tag_digests}{'0' * 12}"):
-        raise SettingsError(f"{tag_digests!r} cannot begin a tag")
+        raise SettingsError(
+            f"{tag_digests!r} cannot begin a tag",
+            hint="tags have letters, digits and . _ -, and begin with neither . nor -",
+        )
     targets: list[Target] = []
     names: dict[str, Target] = {}
     for image in chosen:

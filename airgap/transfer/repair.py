@@ -213,7 +213,11 @@ class _Repair:
         for free in names:
             if not any(_is_of_other(place / free, wanted) for place in (goes_to, folder)):
                 return goes_to / free
-        raise ConflictError(f"{goes_to / name}: other volumes have this name", origin="local")
+        raise ConflictError(
+            f"{goes_to / name}: other volumes have this name",
+            hint="let what is rebuilt go to another folder: -o DIR",
+            origin="local",
+        )
 
     # -- copies ------------------------------------------------------------------------------
 

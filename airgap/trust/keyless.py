@@ -74,7 +74,10 @@ class KeylessIdentity:
         """
         models, verify = _sigstore("sigstore.models"), _sigstore("sigstore.verify.verifier")
         if len(read_limited(self.root, MAX_ROOT)) > MAX_ROOT:
-            raise SettingsError(f"{visible(str(self.root))} has more than {MAX_ROOT} bytes")
+            raise SettingsError(
+                f"{visible(str(self.root))} has more than {MAX_ROOT} bytes",
+                hint="a trusted root is smaller: name the trusted_root.json of the Sigstore",
+            )
         try:
             root = models.TrustedRoot.from_file(str(self.root))
             return verify.Verifier(trusted_root=root)

@@ -217,7 +217,7 @@ def parse_known(raw: bytes) -> tuple[RevocationList, ...]:
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise InvalidContentError("lists must be a list of objects")
     except InvalidContentError as error:
-        raise SignatureError(f"{what} is damaged: {error.message}") from error
+        raise SignatureError(f"{what} is damaged: {error.message}", hint=_HINT) from error
     return tuple(RevocationList.parse(canonical_bytes(entry)) for entry in entries)
 
 

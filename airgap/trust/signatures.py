@@ -21,6 +21,7 @@ from airgap.trust.keys import MAX_SIGNATURE, PrivateKey
 from airgap.trust.signed import MAX_SIZE
 
 FORMAT_VERSION = 1
+_AGAIN = "they were damaged or changed: copy them again from where they were made"
 MEDIA_TYPE = "application/vnd.airgap.signatures.v1+json"
 MAX_SIGSTORE = 64
 """The most sigstore bundles of one document; each costs a chain of certificates to check."""
@@ -85,7 +86,7 @@ class Signatures:
             return cls()
         what = "the document of signatures"
         if len(raw) > MAX_SIZE:
-            raise SignatureError(f"{what} has {len(raw)} bytes; more than {MAX_SIZE}")
+            raise SignatureError(f"{what} has {len(raw)} bytes; more than {MAX_SIZE}", hint=_AGAIN)
         try:
             value = parse_object(raw, what=what)
             check_header(value, MEDIA_TYPE, what=what)
@@ -96,9 +97,11 @@ class Signatures:
                 _revocations(value.get("revocations")),
             )
         except InvalidContentError as error:
-            raise SignatureError(f"the signatures are damaged: {error.message}") from error
+            raise SignatureError(
+                f"the signatures are damaged: {error.message}", hint=_AGAIN
+            ) from error
         if canonical_bytes(value) != raw:
-            raise SignatureError("the signatures are not in their canonical form")
+            raise SignatureError("the signatures are not in their canonical form", hint=_AGAIN)
         return found
 
     def to_bytes(self) -> bytes:
@@ -246,5 +249,5 @@ def _detached_json(raw: bytes, what: str) -> Signatures:
         if value.get("mediaType") == MEDIA_TYPE:
             return Signatures.parse(raw.strip())
     except InvalidContentError as error:
-        raise SignatureError(error.message) from error
+        raise SignatureError(error.message, hint=_AGAIN) from error
     return Signatures(sigstore=(canonical_bytes(value),))

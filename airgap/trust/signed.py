@@ -38,7 +38,10 @@ def split(raw: bytes, *, what: str = "the file") -> tuple[bytes, bytes]:
         )
     document = raw[start + len(BEGIN) : len(raw) - len(END)]
     if b"\n" in document:
-        raise SignatureError(f"the signatures at the end of {what} are damaged")
+        raise SignatureError(
+            f"the signatures at the end of {what} are damaged",
+            hint="copy the file again from where it was made",
+        )
     return raw[:start], document
 
 

@@ -91,7 +91,9 @@ class TrustFile:
         import tomllib  # only where there is such a file
 
         if len(raw) > MAX_FILE:
-            raise SettingsError(f"{what} has more than {MAX_FILE} bytes")
+            raise SettingsError(
+                f"{what} has more than {MAX_FILE} bytes", hint="a trust file is smaller: name it"
+            )
         try:
             value = tomllib.loads(raw.decode())
         except (ValueError, RecursionError) as error:
@@ -157,10 +159,14 @@ def _key(entry: Mapping[str, Any], what: str) -> KeyEntry:
     begin = None if start is None else start_of(start)
     finish = None if end is None else end_of(end)
     if begin and finish and begin > finish:
-        raise SettingsError(f"{place} ceases to count before it begins")
+        raise SettingsError(
+            f"{place} ceases to count before it begins", hint="mend not-before or not-after"
+        )
     revoker = entry.get("revoker", False)
     if not isinstance(revoker, bool):
-        raise SettingsError(f"{place}: revoker must be true or false")
+        raise SettingsError(
+            f"{place}: revoker must be true or false", hint="without quotes: revoker = true"
+        )
     source = "file" if "file" in entry else "pem"
     text = {source: _text(entry, source, place)}
     return KeyEntry(name, **text, not_before=begin, not_after=finish, is_revoker=revoker)
@@ -184,7 +190,7 @@ def _name(entry: Mapping[str, Any], what: str) -> str:
 def _text(entry: Mapping[str, Any], key: str, what: str) -> str:
     value = entry.get(key)
     if not isinstance(value, str) or not value or "\0" in value:
-        raise SettingsError(f"{what}: {key} must be a text")
+        raise SettingsError(f"{what}: {key} must be a text", hint=f'in quotes: {key} = "…"')
     return value
 
 
@@ -201,7 +207,10 @@ def _require(value: object, what: str) -> int | None:
     if value is None:
         return None
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_REQUIRE:
-        raise SettingsError(f"{what}: require must be a whole number from 1 to {MAX_REQUIRE}")
+        raise SettingsError(
+            f"{what}: require must be a whole number from 1 to {MAX_REQUIRE}",
+            hint="without quotes: require = 2",
+        )
     return value
 
 

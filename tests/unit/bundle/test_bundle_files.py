@@ -16,14 +16,6 @@ from airgap.errors import ConflictError, StorageError, StorageFullError
 FRONTS = (b"front 1", b"front 2", b"front 3")
 
 
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    """Where the bundle goes, in a folder of its own."""
-    folder = tmp_path / "out"
-    folder.mkdir()
-    return folder / "release.tar"
-
-
 @contextmanager
 def opened(
     target: Path, count: int = 3, *, overwrite: bool = False, is_whole: bool = False

@@ -21,14 +21,6 @@ from tests.support.writing import (
 )
 
 
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    """Where the bundle goes, in a folder of its own."""
-    folder = tmp_path / "out"
-    folder.mkdir()
-    return folder / "release.tar"
-
-
 def left_by(target: Path, made: MadeBundle) -> None:
     """Leave nothing in the folder but what an interrupted run with all blobs does."""
     for path in list(target.parent.iterdir()):

@@ -37,20 +37,6 @@ from tests.support.writing import (
 )
 
 
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    """Where the bundle goes, in a folder of its own."""
-    folder = tmp_path / "out"
-    folder.mkdir()
-    return folder / "release.tar"
-
-
-@pytest.fixture
-def made() -> MadeBundle:
-    """A bundle with one layer that comes in many chunks."""
-    return bundle_of([BIG, b"small", b""])
-
-
 class Recorder:
     def __init__(self) -> None:
         self.events: list[Event] = []

@@ -20,14 +20,6 @@ from tests.support.writing import (
 )
 
 
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    """Where the bundle goes, in a folder of its own."""
-    folder = tmp_path / "out"
-    folder.mkdir()
-    return folder / "release.tar"
-
-
 @pytest.mark.parametrize("left", ["all", "synced", "journal", "data"])
 class TestCrashes:
     @pytest.fixture(autouse=True)

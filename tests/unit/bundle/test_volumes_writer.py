@@ -31,14 +31,6 @@ from tests.support.writing import (
 )
 
 
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    """Where the bundle goes, in a folder of its own."""
-    folder = tmp_path / "out"
-    folder.mkdir()
-    return folder / "release.tar"
-
-
 @pytest.mark.parametrize("limit", [9000, 23_000, 40_000, 60_000])
 def test_every_volume_has_its_planned_bytes(target: Path, limit: int) -> None:
     """Blobs that are whole and blobs in two to six pieces, each with its digest in a seal."""

@@ -9,6 +9,7 @@ import pytest
 from tests.support import builders
 from tests.support.embedded import EmbeddedRegistry
 from tests.support.transfers import export, pack_into
+from tests.support.wire import Wire
 
 
 @pytest.fixture
@@ -23,6 +24,13 @@ def inside():
     """A registry on the other side."""
     with EmbeddedRegistry() as registry:
         yield registry
+
+
+@pytest.fixture
+def wire(registry):
+    """A connection to the registry that the module has."""
+    with Wire(registry.host) as found:
+        yield found
 
 
 @pytest.fixture

@@ -44,12 +44,6 @@ def registry(office: Office) -> Iterator[EmbeddedRegistry]:
     office.guard.close()
 
 
-@pytest.fixture
-def wire(registry: EmbeddedRegistry) -> Iterator[Wire]:
-    with Wire(registry.host) as wire:
-        yield wire
-
-
 def requests(name: str) -> list[tuple[str, str, str]]:
     """One request for each thing that can be done with a repository, and what it needs."""
     upload = f"/v2/{name}/blobs/uploads/"

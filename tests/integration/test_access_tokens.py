@@ -46,12 +46,6 @@ def registry(office: Office) -> Iterator[EmbeddedRegistry]:
     office.guard.close()
 
 
-@pytest.fixture
-def wire(registry: EmbeddedRegistry) -> Iterator[Wire]:
-    with Wire(registry.host) as wire:
-        yield wire
-
-
 def ask_token(wire: Wire, *scopes: str, user: str = "", **fields: str) -> Answer:
     query = [("service", "airgap"), *fields.items(), *(("scope", scope) for scope in scopes)]
     return wire.ask("GET", f"/token?{urlencode(query)}", headers=basic(user) if user else {})

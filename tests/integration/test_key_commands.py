@@ -61,13 +61,13 @@ def test_a_key_is_never_replaced(folder):
 def test_the_lines_for_trust_toml_trust_the_key_as_was_said(folder):
     """With the dates, which stand nowhere else."""
     done = generate(
-        "--name", "release 2026", "--not-before", "2026-01-01", "--not-after", "2026-12-31"
+        "--name", "release 2026", "--not-before", "2026-01-01", "--not-after", "2126-12-31"
     )
     lines = done.out.partition("trust.toml:\n")[2]
     [entry] = TrustFile.parse(lines.encode(), what="shown").keys
     assert (entry.name, entry.file) == ("release 2026", "release.pub")
     assert entry.not_before == datetime(2026, 1, 1, tzinfo=UTC)
-    assert entry.not_after.date().isoformat() == "2026-12-31"
+    assert entry.not_after.date().isoformat() == "2126-12-31"
 
 
 @pytest.mark.parametrize(

@@ -54,12 +54,6 @@ def registry(depot):
         yield registry
 
 
-@pytest.fixture
-def wire(registry):
-    with Wire(registry.host) as wire:
-        yield wire
-
-
 def test_a_served_bundle_is_what_an_import_makes_of_it(wire, made, path):
     """Names, manifests, blobs and referrers are the same as in a registry it is imported into."""
     with EmbeddedRegistry() as inside, Wire(inside.host) as other:

@@ -35,12 +35,6 @@ def store(registry):
     return registry.repository(NAME)
 
 
-@pytest.fixture
-def wire(registry):
-    with Wire(registry.host) as wire:
-        yield wire
-
-
 def test_a_registry_can_speak_tls(tmp_path):
     """With a certificate everything works the same, large files included."""
     authority = trustme.CA()

@@ -39,12 +39,6 @@ def registry(depot: DataDepot) -> Iterator[EmbeddedRegistry]:
         yield registry
 
 
-@pytest.fixture
-def wire(registry: EmbeddedRegistry) -> Iterator[Wire]:
-    with Wire(registry.host) as wire:
-        yield wire
-
-
 def test_it_is_what_a_walk_finds(depot: DataDepot, wire: Wire) -> None:
     """Digests, sizes, who holds them and what tags name are what the registry's API tells."""
     fill(depot)

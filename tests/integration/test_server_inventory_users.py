@@ -41,12 +41,6 @@ def registry(office: Office, tmp_path: Path) -> Iterator[EmbeddedRegistry]:
     depot.close()
 
 
-@pytest.fixture
-def wire(registry: EmbeddedRegistry) -> Iterator[Wire]:
-    with Wire(registry.host) as wire:
-        yield wire
-
-
 @pytest.mark.parametrize(
     ("user", "names", "is_complete"),
     [

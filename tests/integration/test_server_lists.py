@@ -31,12 +31,6 @@ def store(registry):
     return registry.repository(NAME)
 
 
-@pytest.fixture
-def wire(registry):
-    with Wire(registry.host) as wire:
-        yield wire
-
-
 def serving(**switches):
     """A registry in memory with switches."""
     return EmbeddedRegistry(settings=RegistrySettings(**switches))

@@ -11,7 +11,6 @@ from airgap.oci import mediatype
 from tests.support import builders
 from tests.support.builders import push, push_blob, random_blob
 from tests.support.embedded import EmbeddedRegistry
-from tests.support.wire import Wire
 
 NAME = "team/app"
 
@@ -26,12 +25,6 @@ def registry(request, tmp_path):
 @pytest.fixture
 def store(registry):
     return registry.repository(NAME)
-
-
-@pytest.fixture
-def wire(registry):
-    with Wire(registry.host) as wire:
-        yield wire
 
 
 @pytest.mark.parametrize("path", ["/v2/", "/v2"])

@@ -29,12 +29,6 @@ def registry(request, tmp_path):
         yield registry
 
 
-@pytest.fixture
-def wire(registry):
-    with Wire(registry.host) as wire:
-        yield wire
-
-
 def has(registry, data):
     """Whether the repository has exactly these bytes."""
     store = registry.repository("team/app")

@@ -23,7 +23,7 @@ from airgap.trust.keys import PrivateKey
 from airgap.trust.signatures import Signatures
 from tests.support import builders, command_line
 from tests.support.bundles import unpack
-from tests.support.embedded import EmbeddedRegistry, Status
+from tests.support.embedded import Status
 from tests.support.parity import contents
 from tests.support.spreading import (
     CONTENTS,
@@ -274,10 +274,3 @@ def test_spreading_needs_a_volume_size(site):
             spreading=Spreading(site.state),
             options=ExportOptions(),
         )
-
-
-@pytest.fixture
-def inside():
-    """The registry on the other side."""
-    with EmbeddedRegistry() as registry:
-        yield registry

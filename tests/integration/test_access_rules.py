@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from airgap.oci.digest import Digest
-from tests.support.accounts import Office, basic
+from tests.support.accounts import Office, basic, open_office
 from tests.support.builders import image, push, push_blob, random_blob
 from tests.support.embedded import EmbeddedRegistry
 from tests.support.wire import Wire
@@ -28,11 +28,9 @@ REPOSITORIES = ("inside/app", "payments/app", "public/app", "sales/app")
 
 
 @pytest.fixture
-def office(tmp_path: Path) -> Office:
-    found = Office(tmp_path / "users", PEOPLE)
-    found.rules(*RULES)
-    found.advance()
-    return found
+def office(tmp_path: Path) -> Iterator[Office]:
+    with open_office(tmp_path / "users", PEOPLE, RULES) as found:
+        yield found
 
 
 @pytest.fixture
@@ -41,7 +39,6 @@ def registry(office: Office) -> Iterator[EmbeddedRegistry]:
         for name in REPOSITORIES:
             push(registry.repository(name), IMAGE, tag="1")
         yield registry
-    office.guard.close()
 
 
 def requests(name: str) -> list[tuple[str, str, str]]:

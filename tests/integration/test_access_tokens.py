@@ -13,28 +13,21 @@ import jwt
 import pytest
 
 from airgap.server.auth.tokens import LIFETIME, REFRESH_LIFETIME
-from tests.support.accounts import START, Office, basic, bearer, secret
+from tests.support.accounts import START, Office, basic, bearer, open_office, secret
 from tests.support.builders import image, push, push_blob, random_blob
 from tests.support.embedded import EmbeddedRegistry
 from tests.support.wire import Answer, Wire
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-RULES = (
-    'repositories = ["**"]\nadmin = ["@admins"]',
-    'repositories = ["{group}/**"]\npush = ["@{group}"]',
-    'repositories = ["public/**"]\npull = ["anonymous"]',
-)
 MANIFEST = "/v2/payments/app/manifests/1"
 PUBLIC = "/v2/public/app/manifests/1"
 
 
 @pytest.fixture
-def office(tmp_path: Path) -> Office:
+def office(tmp_path: Path) -> Iterator[Office]:
     people = {"root": ["admins"], "bob": ["payments"], "amy": ["sales"]}
-    found = Office(tmp_path / "users", people)
-    found.rules(*RULES)
-    found.advance()
-    return found
+    with open_office(tmp_path / "users", people) as found:
+        yield found
 
 
 @pytest.fixture
@@ -43,7 +36,6 @@ def registry(office: Office) -> Iterator[EmbeddedRegistry]:
         for name in ("payments/app", "public/app", "sales/app"):
             push(registry.repository(name), image(), tag="1")
         yield registry
-    office.guard.close()
 
 
 def ask_token(wire: Wire, *scopes: str, user: str = "", **fields: str) -> Answer:

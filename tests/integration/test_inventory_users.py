@@ -17,7 +17,7 @@ from airgap.transfer.inventory_registry import (
     take_inventory,
 )
 from tests.support import builders
-from tests.support.accounts import Office, secret
+from tests.support.accounts import open_office, secret
 from tests.support.embedded import EmbeddedRegistry, Status
 from tests.support.inventories import MADE
 from tests.support.registry_client import FixedCredentials, open_lab
@@ -26,19 +26,15 @@ from tests.support.registry_client import FixedCredentials, open_lab
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[EmbeddedRegistry]:
     """A registry in which bob sees two repositories of three."""
-    office = Office(tmp_path / "users", {"root": ["admins"], "bob": ["payments"]})
-    office.rules(
-        'repositories = ["**"]\nadmin = ["@admins"]',
-        'repositories = ["{group}/**"]\npush = ["@{group}"]',
-        'repositories = ["public/**"]\npull = ["anonymous"]',
-    )
-    office.advance()
-    with EmbeddedRegistry(guard=office.guard) as found:
+    people = {"root": ["admins"], "bob": ["payments"]}
+    with (
+        open_office(tmp_path / "users", people) as office,
+        EmbeddedRegistry(guard=office.guard) as found,
+    ):
         found.fault = lambda seen: Status(404) if "_airgap" in seen.path else None
         for number, name in enumerate(("payments/app", "public/app", "sales/app")):
             builders.push(found.repository(name), builders.image(seed=number), tag="1")
         yield found
-    office.guard.close()
 
 
 def take(host: str, credential: Credential | None, *names: str, **walk: bool) -> InventoryReport:

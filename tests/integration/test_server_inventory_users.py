@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import builders
-from tests.support.accounts import Office, basic, bearer
+from tests.support.accounts import Office, basic, bearer, open_office
 from tests.support.builders import image, push
 from tests.support.datafolders import opened
 from tests.support.embedded import EmbeddedRegistry
@@ -19,15 +19,8 @@ from tests.support.wire import Wire
 @pytest.fixture
 def office(tmp_path: Path) -> Iterator[Office]:
     people = {"root": ["admins"], "bob": ["payments"], "amy": ["sales"]}
-    office = Office(tmp_path / "users", people)
-    office.rules(
-        'repositories = ["**"]\nadmin = ["@admins"]',
-        'repositories = ["{group}/**"]\npush = ["@{group}"]',
-        'repositories = ["public/**"]\npull = ["anonymous"]',
-    )
-    office.advance()
-    yield office
-    office.guard.close()
+    with open_office(tmp_path / "users", people) as found:
+        yield found
 
 
 @pytest.fixture

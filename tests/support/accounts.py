@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from airgap.server.auth.guard import AccessGuard, GuardOptions, open_guard
@@ -12,6 +13,12 @@ from airgap.server.auth.users import UserFolder
 
 CHEAP = 4
 START = 1_700_000_000.0
+RULES = (
+    'repositories = ["**"]\nadmin = ["@admins"]',
+    'repositories = ["{group}/**"]\npush = ["@{group}"]',
+    'repositories = ["public/**"]\npull = ["anonymous"]',
+)
+"""The usual rules: admins may do all, groups have a folder each, and one is open to everybody."""
 
 
 class Office:
@@ -57,6 +64,18 @@ class Office:
     def advance(self, seconds: float = 2.0) -> None:
         """Let time go by; after one second the files are looked at again."""
         self.now += seconds
+
+
+@contextmanager
+def open_office(
+    folder: Path, people: dict[str, Iterable[str]], rules: Iterable[str] = RULES
+) -> Iterator[Office]:
+    """An office whose rules are in force."""
+    office = Office(folder, people)
+    office.rules(*rules)
+    office.advance()
+    yield office
+    office.guard.close()
 
 
 def secret(name: str) -> str:

@@ -12,7 +12,7 @@ from airgap.record.inventory import Inventory
 from airgap.record.inventory_format import MEDIA_TYPE
 from airgap.registry.credentials import Credential
 from airgap.registry.inventory import fetch_inventory
-from tests.support.accounts import Office, secret
+from tests.support.accounts import Office, open_office, secret
 from tests.support.builders import image, push
 from tests.support.datafolders import opened
 from tests.support.embedded import EmbeddedRegistry
@@ -124,15 +124,8 @@ class TestOwnRegistry:
 
     @pytest.fixture
     def office(self, tmp_path: Path) -> Iterator[Office]:
-        office = Office(tmp_path / "users", {"root": ["admins"], "bob": ["team"]})
-        office.rules(
-            'repositories = ["**"]\nadmin = ["@admins"]',
-            'repositories = ["{group}/**"]\npush = ["@{group}"]',
-            'repositories = ["public/**"]\npull = ["anonymous"]',
-        )
-        office.advance()
-        yield office
-        office.guard.close()
+        with open_office(tmp_path / "users", {"root": ["admins"], "bob": ["team"]}) as found:
+            yield found
 
     @pytest.fixture
     def registry(self, tmp_path: Path, office: Office) -> Iterator[EmbeddedRegistry]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Unpack
 
@@ -173,6 +173,11 @@ def generate_key(invocation: Invocation, **flags: Unpack[GenerateFlags]) -> None
     start, end = flags["not_before"], flags["not_after"]
     if start and end and start > end:
         raise SettingsError("--not-after lies before --not-before", hint="mend one of the dates")
+    if end and end.date() < datetime.now(UTC).date():
+        raise SettingsError(
+            f"--not-after {end.date()} is past: nobody would take what the key signs",
+            hint="name a day to come",
+        )
     word = _new_passphrase(session, flags)
     key = PrivateKey.generate(flags["algorithm"])
     public = write_key(path, key, word)

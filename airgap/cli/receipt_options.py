@@ -142,8 +142,9 @@ def kept_receipt(
         ConflictError: There is a file that is no receipt, or is one of another import.
     """
     path = flags["receipt"]
-    if path is None and flags["sign"]:
-        raise SettingsError("--sign signs a receipt", hint="--receipt FILE writes one")
+    if path is None and (flags["sign"] or flags["by"] is not None):
+        name = "--sign signs a receipt" if flags["sign"] else "--by stands in a receipt"
+        raise SettingsError(name, hint="--receipt FILE writes one")
     if path is not None and is_dry:
         raise SettingsError("a dry run has no receipt", hint="leave out --receipt or --dry-run")
     before = None if path is None else _receipt_before(path)

@@ -74,6 +74,7 @@ def test_the_lines_for_trust_toml_trust_the_key_as_was_said(folder):
     ("arguments", "says"),
     [
         (("--not-before", "2026-02-01", "--not-after", "2026-01-01"), "lies before"),
+        (("--not-after", "2020-01-01"), "2020-01-01 is past"),
         (("--name", "rele\u0430se"), "no name of a key"),
         (("-o", "\u202e.key"), "no name of a key"),
         (("--passphrase-file", "word", "--passphrase"), "leave one of the options out"),

@@ -217,13 +217,14 @@ def test_options_that_make_no_sense_are_refused(pack, inside, receipt, more, sai
 
 
 def test_a_receipt_needs_a_folder_and_a_signature_a_receipt(pack, inside, tmp_path):
-    """A receipt cannot go where there is no folder; a signature without a receipt is no wish."""
+    """A receipt cannot go where there is no folder; what is about one is no wish without one."""
     bundle = pack({"app:1": APP})
     assert take(bundle, inside, tmp_path / "no" / "r").code == 2
     assert take(bundle, inside, tmp_path).code == 2
     assert take(bundle, inside, Path("/dev/null")).code == 2
-    done = airgap("import", "bundle", bundle, "--to", inside.host, "--sign", tmp_path / "k")
-    assert_refused(done, 2, "settings", "--receipt FILE")
+    for more in (("--sign", tmp_path / "k"), ("--by", "Ada")):
+        done = airgap("import", "bundle", bundle, "--to", inside.host, *more)
+        assert_refused(done, 2, "settings", "--receipt FILE")
     assert inside.seen == []
 
 

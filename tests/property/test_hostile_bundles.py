@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import random
 import tracemalloc
@@ -19,13 +18,11 @@ from airgap.bundle.finding import CheckReport
 from airgap.bundle.layout import CATALOG_FILE, PLACEMENT_FILE
 from airgap.bundle.placement import Placement, Seal
 from airgap.bundle.reader import open_bundle
-from airgap.bundle.stream import BundleStream
-from airgap.content.verify import verified
 from airgap.errors import AirgapError, BundleFormatError
-from airgap.oci.digest import Digest, Verifier
+from airgap.oci.digest import Digest
 from airgap.run import Run
 from tests.support import bundles
-from tests.support.bundles import make_bundle, tiny_bundle
+from tests.support.bundles import make_bundle, pull, tiny_bundle
 
 TINY = tiny_bundle()
 MADE = make_bundle(layer_size=50)
@@ -47,17 +44,6 @@ def write(folder: Path, data: bytes) -> Path:
     path = folder / "bundle.tar"
     path.write_bytes(data)
     return path
-
-
-def pull(data: bytes) -> dict[Digest, bytes]:
-    """Take a bundle from a pipe as an import does: every blob verified, then the seal."""
-    stream = BundleStream(io.BytesIO(data), run=RUN)
-    found = {}
-    for blob in stream.blobs():
-        verifier = Verifier(blob.digest, blob.size)
-        found[blob.digest] = b"".join(verified(blob.chunks, verifier, offset=0))
-    stream.finish()
-    return found
 
 
 def read(path: Path) -> dict[Digest, bytes]:

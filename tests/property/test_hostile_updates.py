@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import random
 import tempfile
@@ -17,13 +16,11 @@ from airgap.bundle.catalog import Catalog
 from airgap.bundle.check import check_bundle
 from airgap.bundle.layout import CATALOG_FILE, PLACEMENT_FILE, SIGNATURES_FILE
 from airgap.bundle.reader import open_bundle
-from airgap.bundle.stream import BundleStream
-from airgap.content.verify import verified
 from airgap.errors import AirgapError, BundleFormatError
-from airgap.oci.digest import Digest, Verifier
+from airgap.oci.digest import Digest
 from airgap.run import Run
 from tests.support import bundles
-from tests.support.bundles import differential, signed, tiny_bundle
+from tests.support.bundles import differential, pull, signed, tiny_bundle
 from tests.support.volume_sets import split
 
 RUN = Run()
@@ -40,17 +37,6 @@ VALUES = (
     | st.just([])
     | st.just({})
 )
-
-
-def pull(data: bytes) -> dict[Digest, bytes]:
-    """Take a bundle from a pipe as an import does."""
-    stream = BundleStream(io.BytesIO(data), run=RUN)
-    found = {}
-    for blob in stream.blobs():
-        verifier = Verifier(blob.digest, blob.size)
-        found[blob.digest] = b"".join(verified(blob.chunks, verifier, offset=0))
-    stream.finish()
-    return found
 
 
 def flipped(data: bytes, seed: int, count: int) -> list[bytes]:

@@ -19,14 +19,17 @@ from airgap.bundle.catalog import Catalog, CatalogImage, CatalogReferrer, Omissi
 from airgap.bundle.held import HeldBlob
 from airgap.bundle.layout import Layout, plan_layout
 from airgap.bundle.reader import open_bundle
+from airgap.bundle.stream import BundleStream
 from airgap.bundle.volumes import VolumePlan, plan_one_file
+from airgap.content.verify import verified
 from airgap.errors import AirgapError
 from airgap.oci import mediatype
 from airgap.oci.descriptor import Descriptor
-from airgap.oci.digest import Digest
+from airgap.oci.digest import Digest, Verifier
 from airgap.oci.manifest import Document, parse_manifest
 from airgap.oci.reference import Reference
 from airgap.record.bases import Base
+from airgap.run import Run
 from tests.support import builders
 from tests.support.builders import Content
 
@@ -265,6 +268,17 @@ def reheader(block: bytes, changes: dict[int, bytes]) -> bytes:
     changed[148:156] = b" " * 8
     changed[148:156] = b"%06o\0 " % sum(changed[:512])
     return bytes(changed)
+
+
+def pull(data: bytes) -> dict[Digest, bytes]:
+    """Take a bundle from a pipe as an import does: every blob verified, then the seal."""
+    stream = BundleStream(io.BytesIO(data), run=Run())
+    found = {}
+    for blob in stream.blobs():
+        verifier = Verifier(blob.digest, blob.size)
+        found[blob.digest] = b"".join(verified(blob.chunks, verifier, offset=0))
+    stream.finish()
+    return found
 
 
 def signed(made: MadeBundle, signatures: bytes = SIGNATURES) -> MadeBundle:

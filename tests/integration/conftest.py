@@ -8,6 +8,7 @@ import pytest
 
 from tests.support import builders
 from tests.support.embedded import EmbeddedRegistry
+from tests.support.signing import A, write_public
 from tests.support.transfers import export, pack_into
 from tests.support.wire import Wire
 
@@ -37,6 +38,13 @@ def wire(registry):
 def pack(tmp_path):
     """Makes bundles of contents by name, from a registry that is gone afterwards."""
     return functools.partial(pack_into, tmp_path)
+
+
+@pytest.fixture
+def release(tmp_path):
+    """The public key that is trusted."""
+    [path] = write_public(tmp_path, release=A)
+    return path
 
 
 @pytest.fixture

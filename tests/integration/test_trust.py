@@ -13,26 +13,23 @@ from airgap.bundle.catalog import Catalog, CatalogImage
 from airgap.bundle.layout import plan_layout
 from airgap.oci.document import canonical_bytes
 from airgap.oci.reference import Reference
-from airgap.trust.keys import PrivateKey
 from airgap.trust.signatures import KeySignature, Signatures
 from tests.support import builders
-from tests.support.bundles import MadeBundle, flip, make_bundle, pack, signed, tiny_bundle, unpack
+from tests.support.bundles import MadeBundle, flip, pack, signed, tiny_bundle, unpack
 from tests.support.command_line import airgap
 from tests.support.embedded import EmbeddedRegistry
-from tests.support.signing import WAYS, bring, refused, signed_by, write_public
+from tests.support.signing import (
+    MADE,
+    SIGNED,
+    STRANGER,
+    WAYS,
+    A,
+    B,
+    bring,
+    refused,
+    signed_by,
+)
 from tests.support.transfers import sent
-
-A, B = PrivateKey.generate("ed25519"), PrivateKey.generate("ecdsa-p256")
-STRANGER = PrivateKey.generate("ed25519")
-MADE = make_bundle()
-SIGNED = signed_by(MADE, A)
-
-
-@pytest.fixture
-def release(tmp_path):
-    """The public key that is trusted."""
-    [path] = write_public(tmp_path, release=A)
-    return path
 
 
 def with_document(**changes):

@@ -8,11 +8,15 @@ import pytest
 
 from airgap.oci.document import canonical_bytes
 from airgap.trust.keys import PrivateKey
-from tests.support.bundles import make_bundle
 from tests.support.command_line import airgap, assert_refused
 from tests.support.served import served
 from tests.support.signing import (
+    MADE,
+    SIGNED,
+    STRANGER,
     WAYS,
+    A,
+    B,
     bring,
     refused,
     revoking,
@@ -22,17 +26,7 @@ from tests.support.signing import (
 )
 from tests.support.transfers import sent
 
-A, B = PrivateKey.generate("ed25519"), PrivateKey.generate("ecdsa-p256")
-STRANGER, REVOKER = PrivateKey.generate("ed25519"), PrivateKey.generate("ecdsa-p256")
-MADE = make_bundle()
-SIGNED = signed_by(MADE, A)
-
-
-@pytest.fixture
-def release(tmp_path):
-    """The public key that is trusted."""
-    [path] = write_public(tmp_path, release=A)
-    return path
+REVOKER = PrivateKey.generate("ecdsa-p256")
 
 
 def test_the_dates_of_a_key_count(inside, tmp_path):

@@ -8,13 +8,17 @@ from pathlib import Path
 from airgap.trust.keys import PrivateKey
 from airgap.trust.revocations import RevocationList, RevokedKey
 from airgap.trust.signatures import Signatures
-from tests.support.bundles import MadeBundle, signed
+from tests.support.bundles import MadeBundle, make_bundle, signed
 from tests.support.command_line import Outcome, airgap, assert_refused
 from tests.support.embedded import EmbeddedRegistry
 from tests.support.transfers import sent
 
 WAYS = ["file", "pipe"]
 """How a bundle is imported."""
+
+A, B = PrivateKey.generate("ed25519"), PrivateKey.generate("ecdsa-p256")
+STRANGER = PrivateKey.generate("ed25519")
+MADE = make_bundle()
 
 
 def signed_by(
@@ -23,6 +27,10 @@ def signed_by(
     """A bundle with signatures by keys; of another bundle's catalog, where one is given."""
     data = (of or made).catalog.raw
     return signed(made, Signatures.sign(data, keys, revocations=revocations).to_bytes())
+
+
+SIGNED = signed_by(MADE, A)
+"""A bundle signed by the key that is trusted; B signs only what says so, a stranger is nobody's."""
 
 
 def write_public(folder: Path, **keys: PrivateKey) -> list[Path]:

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -116,32 +118,42 @@ def test_a_truncated_pipe_leaves_a_failed_receipt_and_no_tag(pack, inside, recei
     assert inside.repository("mirror/app").resolve("1") is None
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_import_leaves_a_whole_receipt(pack, receipt, number):
-    """A signal in the middle ends with a receipt of what came until then, and nothing else."""
-    bundle = pack({"app:1": APP, "web:1": WEB})
+@contextmanager
+def held_import(
+    bundle: Path, receipt: Path, part: str, *options: str
+) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], None]]]:
+    """An import that stands still at the first manifest for such a path, and what lets it go on."""
     with EmbeddedRegistry() as inside:
         came, go = threading.Event(), threading.Event()
 
         def hold(seen: Any) -> None:
-            if seen.method == "PUT" and "/v2/mirror/web/manifests/" in str(seen):
+            if seen.method == "PUT" and part in str(seen):
                 came.set()
                 go.wait(20)
 
         inside.fault = hold
-        command = [sys.executable, "-m", "airgap", "import", "bundle", str(bundle)]
-        command += ["--to", f"{inside.host}/mirror", "--receipt", str(receipt), "--jobs", "1"]
+        command = [sys.executable, "-m", "airgap", "import", "bundle", str(bundle), *options]
+        command += ["--to", f"{inside.host}/mirror", "--receipt", str(receipt)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
             assert came.wait(20)
-            process.send_signal(number)
-            assert process.stderr is not None
-            assert b"stopping" in process.stderr.readline()  # or the import ends before the signal
-            go.set()
-            _, err = process.communicate(timeout=30)
+            yield process, go.set
         finally:
             go.set()
             process.kill()
+            process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_import_leaves_a_whole_receipt(pack, receipt, number):
+    """A signal in the middle ends with a receipt of what came until then, and nothing else."""
+    bundle = pack({"app:1": APP, "web:1": WEB})
+    with held_import(bundle, receipt, "/v2/mirror/web/manifests/", "--jobs", "1") as (process, go):
+        process.send_signal(number)
+        assert process.stderr is not None
+        assert b"stopping" in process.stderr.readline()  # or the import ends before the signal
+        go()
+        _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
     found = read(receipt)
     assert found.error is not None
@@ -154,24 +166,9 @@ def test_an_interrupted_import_leaves_a_whole_receipt(pack, receipt, number):
 def test_a_killed_import_leaves_no_receipt(pack, receipt):
     """Without a chance to write one there is none, and none that is half written."""
     bundle = pack({"app:1": APP})
-    with EmbeddedRegistry() as inside:
-        came, go = threading.Event(), threading.Event()
-
-        def hold(seen: Any) -> None:
-            if seen.method == "PUT" and "/manifests/" in str(seen):
-                came.set()
-                go.wait(20)
-
-        inside.fault = hold
-        command = [sys.executable, "-m", "airgap", "import", "bundle", str(bundle)]
-        command += ["--to", f"{inside.host}/mirror", "--receipt", str(receipt)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        try:
-            assert came.wait(20)
-            process.kill()
-            process.communicate(timeout=30)
-        finally:
-            go.set()
+    with held_import(bundle, receipt, "/manifests/") as (process, _):
+        process.kill()
+        process.communicate(timeout=30)
     assert process.returncode == -signal.SIGKILL
     assert list(receipt.parent.glob("*receipt*")) == []
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast, get_args
 
 from airgap.errors import SettingsError
 from airgap.oci.digest import Digest
-from airgap.trust.pem import private_block, public_block, unsupported
+from airgap.trust.pem import key_block, unsupported
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -55,7 +55,7 @@ class PublicKey:
         from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-        block = public_block(raw, what)
+        block = key_block(raw, what, private=False)
         try:
             key = load_pem_public_key(block.raw)
         except UnsupportedAlgorithm as error:
@@ -127,7 +127,7 @@ class PrivateKey:
         from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-        block = private_block(raw, what)
+        block = key_block(raw, what, private=True)
         if not block.is_encrypted:
             passphrase = None
         elif not passphrase:
@@ -213,7 +213,7 @@ def is_encrypted(raw: bytes, *, what: str = "the key") -> bool:
     Raises:
         SettingsError: It is no private key.
     """
-    return private_block(raw, what).is_encrypted
+    return key_block(raw, what, private=True).is_encrypted
 
 
 def _algorithm(key: object, what: str) -> KeyAlgorithm:

@@ -60,51 +60,20 @@ class Block(NamedTuple):
         return self.label.startswith("ENCRYPTED ") or b"Proc-Type: 4,ENCRYPTED" in self.raw
 
 
-def private_block(raw: bytes, what: str) -> Block:
-    """The one private key of a file.
+def key_block(raw: bytes, what: str, *, private: bool) -> Block:
+    """The one key of a file.
 
     Args:
         raw: All of the file.
         what: Its name, for errors; they never show what stands in it.
+        private: Whether a private key is needed, or else a public one.
 
     Raises:
         SettingsError: It holds something else, by name.
     """
     block = _only_block(raw, what)
-    if block.label in PUBLIC:
-        raise SettingsError(
-            f"{what} holds a public key, and a private one is needed",
-            hint="the private key lies beside it, without .pub: release.key",
-        )
-    if block.label not in PRIVATE:
-        raise _other(block.label, what)
-    return block
-
-
-def public_block(raw: bytes, what: str) -> Block:
-    """The one public key of a file.
-
-    Args:
-        raw: All of the file.
-        what: Its name, for errors; they never show what stands in it.
-
-    Raises:
-        SettingsError: It holds something else, by name.
-    """
-    block = _only_block(raw, what)
-    if block.label in _COSIGN:
-        raise SettingsError(
-            f"{what} holds a private key in cosign's own encryption, and a public one is needed",
-            hint="give its public half: cosign.pub beside cosign.key",
-        )
-    if block.label in PRIVATE:
-        raise SettingsError(
-            f"{what} holds a private key, and a public one is needed",
-            hint="whoever can read it can sign; give the .pub file that `airgap key generate`"
-            " wrote, or: openssl pkey -in FILE -pubout",
-        )
-    if block.label not in PUBLIC:
-        raise _other(block.label, what)
+    if block.label not in (PRIVATE if private else PUBLIC):
+        raise _wrong_half(block.label, what, private=private) or _other(block.label, what)
     return block
 
 
@@ -141,6 +110,26 @@ def _only_block(raw: bytes, what: str) -> Block:
             hint="a key begins with -----BEGIN; of one in DER: openssl pkey -inform DER -in FILE",
         )
     return blocks[0]
+
+
+def _wrong_half(label: str, what: str, *, private: bool) -> SettingsError | None:
+    if private and label in PUBLIC:
+        return SettingsError(
+            f"{what} holds a public key, and a private one is needed",
+            hint="the private key lies beside it, without .pub: release.key",
+        )
+    if not private and label in _COSIGN:
+        return SettingsError(
+            f"{what} holds a private key in cosign's own encryption, and a public one is needed",
+            hint="give its public half: cosign.pub beside cosign.key",
+        )
+    if not private and label in PRIVATE:
+        return SettingsError(
+            f"{what} holds a private key, and a public one is needed",
+            hint="whoever can read it can sign; give the .pub file that `airgap key generate`"
+            " wrote, or: openssl pkey -in FILE -pubout",
+        )
+    return None
 
 
 def _other(label: str, what: str) -> SettingsError:

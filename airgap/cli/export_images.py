@@ -27,15 +27,17 @@ from airgap.cli.invocation import Invocation
 from airgap.cli.keyless_options import identities_of
 from airgap.cli.media_prompt import MediaPrompt, check_next_command, media_options
 from airgap.cli.options import (
-    BUNDLE,
     FILE,
     NEW_BUNDLE,
     CustodyFlags,
     NetworkFlags,
     custody_option,
     jobs_option,
+    keep_going_option,
+    list_option,
     network_options,
     output_options,
+    platform_option,
 )
 from airgap.cli.references import Wanted, read_wanted
 from airgap.cli.render import export_lines, partial_error, plan_lines, spread_lines
@@ -113,14 +115,7 @@ class ExportFlags(NetworkFlags, CustodyFlags, AgainstFlags, SignFlags, Signature
     metavar="BUNDLE",
     help="Where the bundle goes; - is standard output.",
 )
-@click.option(
-    "-f",
-    "--file",
-    type=BUNDLE,
-    multiple=True,
-    metavar="FILE",
-    help="A list of references, one a line, or a lock file; - is standard input (repeatable).",
-)
+@list_option("A list of references, one a line, or a lock file")
 @against_options
 @click.option(
     "--from",
@@ -136,12 +131,7 @@ class ExportFlags(NetworkFlags, CustodyFlags, AgainstFlags, SignFlags, Signature
     metavar="PATTERN",
     help="Of --from, take images whose source name matches (repeatable).",
 )
-@click.option(
-    "--platform",
-    multiple=True,
-    metavar="OS/ARCH[/VARIANT]",
-    help="Take this platform only (repeatable; default: all).",
-)
+@platform_option("Take this platform only (repeatable; default: all).")
 @click.option(
     "--load-platform",
     metavar="OS/ARCH[/VARIANT]",
@@ -195,7 +185,7 @@ class ExportFlags(NetworkFlags, CustodyFlags, AgainstFlags, SignFlags, Signature
 @jobs_option
 @click.option("--dry-run", is_flag=True, help="Print the plan and fetch no layers.")
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
-@click.option("--keep-going", is_flag=True, help="Leave out what fails, and exit with 3.")
+@keep_going_option
 @custody_option
 @network_options
 @output_options

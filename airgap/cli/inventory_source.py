@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypedDict
 import click
 
 from airgap.cli.encryption_options import encrypted_bundle
-from airgap.cli.options import BUNDLE, FILE, Command
+from airgap.cli.options import FILE, Command, keep_going_option, list_option
 from airgap.cli.repositories import read_repositories
 from airgap.cli.session import Session
 from airgap.cli.signing_options import signatures_of, trust_of
@@ -52,14 +52,7 @@ _OPTIONS = (
         metavar="NAME",
         help="Look at this repository of the registry (repeatable; default: all it lists).",
     ),
-    click.option(
-        "-f",
-        "--file",
-        type=BUNDLE,
-        multiple=True,
-        metavar="FILE",
-        help="A list of repositories, one a line; - is standard input (repeatable).",
-    ),
+    list_option("A list of repositories, one a line"),
     click.option(
         "--referrers/--no-referrers",
         default=True,
@@ -68,7 +61,7 @@ _OPTIONS = (
     click.option(
         "--check-blobs", is_flag=True, help="Ask the registry for each blob, whether it is there."
     ),
-    click.option("--keep-going", is_flag=True, help="Leave out what fails, and exit with 3."),
+    keep_going_option,
     click.option(
         "--missing-for",
         type=FILE,

@@ -12,12 +12,14 @@ import click
 
 from airgap.cli.invocation import Invocation
 from airgap.cli.options import (
-    BUNDLE,
     NEW_BUNDLE,
     NetworkFlags,
     jobs_option,
+    keep_going_option,
+    list_option,
     network_options,
     output_options,
+    platform_option,
 )
 from airgap.cli.output import Output
 from airgap.cli.references import Wanted, read_wanted
@@ -88,27 +90,14 @@ class LockChecked:
     metavar="FILE",
     help="Where the lock goes (default: standard output); one that is there is replaced.",
 )
-@click.option(
-    "-f",
-    "--file",
-    type=BUNDLE,
-    multiple=True,
-    metavar="FILE",
-    help="A list of references, one a line, or a lock file to renew; - is standard input"
-    " (repeatable).",
-)
-@click.option(
-    "--platform",
-    multiple=True,
-    metavar="OS/ARCH[/VARIANT]",
-    help="Lock this platform only (repeatable; default: all, or those of the lock file).",
-)
+@list_option("A list of references, one a line, or a lock file to renew")
+@platform_option("Lock this platform only (repeatable; default: all, or those of the lock file).")
 @click.option(
     "--check",
     is_flag=True,
     help="Write nothing: say which tags of the lock file have moved, and exit with 40 then.",
 )
-@click.option("--keep-going", is_flag=True, help="Leave out what fails, and exit with 3.")
+@keep_going_option
 @jobs_option
 @network_options
 @output_options

@@ -171,6 +171,38 @@ def data_option(command: Command) -> Command:
     )(command)
 
 
+def list_option(text: str) -> Decorator:
+    """Add `-f` and `--file`.
+
+    Args:
+        text: What such a file is, for the help.
+    """
+    return click.option(
+        "-f",
+        "--file",
+        type=BUNDLE,
+        multiple=True,
+        metavar="FILE",
+        help=f"{text}; - is standard input (repeatable).",
+    )
+
+
+def platform_option(text: str) -> Decorator:
+    """Add `--platform`.
+
+    Args:
+        text: What is done with these platforms, for the help.
+    """
+    return click.option("--platform", multiple=True, metavar="OS/ARCH[/VARIANT]", help=text)
+
+
+def keep_going_option(command: Command) -> Command:
+    """Add `--keep-going`, for commands that leave something out."""
+    return click.option(
+        "--keep-going", is_flag=True, help="Leave out what fails, and exit with 3."
+    )(command)
+
+
 def jobs_option(command: Command) -> Command:
     """Add `--jobs`."""
     return click.option(

@@ -185,8 +185,14 @@ def test_a_newer_inventory_is_refused_by_name(changes: dict[str, object], named:
     assert caught.value.hint
 
 
+def _swap(raw: bytearray, start: int, width: int) -> None:
+    """Put the second of two neighbours before the first."""
+    second = start + width
+    raw[start : second + width] = raw[second : second + width] + raw[start:second]
+
+
 def _swap_digests(raw: bytearray, start: int) -> None:
-    raw[start : start + 64] = raw[start + 32 : start + 64] + raw[start : start + 32]
+    _swap(raw, start, 32)
 
 
 def _double_digest(raw: bytearray, start: int) -> None:
@@ -260,8 +266,7 @@ def test_links_that_fall_inside_of_one_digest_are_found_wherever_slices_end():
     assert Inventory.parse(good.raw).link_count == count
     for place in (0, 1, 8190, 8191, 8192, 9998):
         raw = bytearray(good.raw)
-        at = start + 4 * place
-        raw[at : at + 8] = raw[at + 4 : at + 8] + raw[at : at + 4]
+        _swap(raw, start + 4 * place, 4)
         with pytest.raises(BundleFormatError, match="order"):
             Inventory.parse(bytes(raw))
 
@@ -273,8 +278,7 @@ def test_digests_out_of_order_are_found_wherever_slices_end():
     start = parse_header(good.raw)[1]
     for place in (0, 8190, 8191, 8192, count - 2):
         raw = bytearray(good.raw)
-        at = start + 32 * place
-        raw[at : at + 64] = raw[at + 32 : at + 64] + raw[at : at + 32]
+        _swap(raw, start + 32 * place, 32)
         with pytest.raises(BundleFormatError, match="order"):
             Inventory.parse(bytes(raw))
 

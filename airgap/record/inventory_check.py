@@ -71,6 +71,7 @@ def check_sections(header: Header, sections: Sections) -> Contents:
     contents = Contents(repositories, image_names, others)
     _check_use(header, sections, contents)
     _check_images(header, sections, contents)
+    _check_further(sections, contents)
     return contents
 
 
@@ -243,6 +244,14 @@ def _check_images(header: Header, sections: Sections, contents: Contents) -> Non
     for number, other in enumerate(contents.others):
         if other.size is None and number not in named:
             raise _damaged(f"{other.digest} is neither held nor named")
+
+
+def _check_further(sections: Sections, contents: Contents) -> None:
+    """See that no digest is named beside the table that stands in it with its size."""
+    rows = DigestRows(sections.digests)
+    for other in contents.others:
+        if rows.find(other.digest) is not None:
+            raise _damaged(f"{other.digest} stands there twice")
 
 
 def _check_pinned(

@@ -382,3 +382,14 @@ def test_a_further_digest_is_held_or_named():
     raw = raw[:images] + pack("<I", sorted(lines).index(LONG)) + raw[images + 4 :]
     with pytest.raises(BundleFormatError, match=f"{unnamed} is neither held nor named"):
         Inventory.parse(raw)
+
+
+def test_a_digest_of_the_table_is_no_further_digest():
+    """What a need holds is not named once more without its size: one need has one form."""
+    made = make_inventory([(APP, 1, "")], [("r.example/a:1", APP)], kind="need")
+    raw = with_header(made, others=1) + f'{{"digests":[{{"digest":"{APP}"}}]}}\n'.encode()
+    image = parse_header(raw)[1] + 44
+    assert raw[image : image + 4] == pack("<I", 0)
+    forged = raw[:image] + pack("<I", 1) + raw[image + 4 :]
+    with pytest.raises(BundleFormatError, match=f"{APP} stands there twice"):
+        Inventory.parse(forged)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import pytest
@@ -71,6 +72,19 @@ def test_a_signature_beside_the_bundle_counts(inside, release, tmp_path, way):
     else:
         done = airgap("import", "bundle", made, "--to", inside.host, "--trust", release)
     assert done.code == 0, done.err
+
+
+def test_a_signature_beside_a_bundle_lets_it_be_served(release, tmp_path):
+    """What lies beside it, and what is named, counts for a registry as for an import."""
+    (tmp_path / "stick").mkdir()
+    made = MADE.write(tmp_path / "stick")
+    text = base64.b64encode(A.sign(MADE.catalog.raw))
+    named = tmp_path / "named.sig"
+    named.write_bytes(text)
+    for more in (("--signature", named), ()):
+        with served(made, "--trust", release, *more) as server:
+            assert [signer["key"] for signer in server.result["signers"]] == [str(A.id)]
+        made.with_name(f"{made.name}.sig").write_bytes(text)
 
 
 def test_nothing_beside_a_bundle_is_read_for_trust(inside, tmp_path):

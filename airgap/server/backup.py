@@ -23,7 +23,7 @@ from airgap.content.folder_lock import FolderLock
 from airgap.content.posix import sync_data, sync_folder
 from airgap.content.storage import storage_errors
 from airgap.content.store import CHUNK_SIZE
-from airgap.errors import ConflictError, LockedError, SettingsError, StorageError, UnavailableError
+from airgap.errors import ConflictError, LockedError, StorageError, UnavailableError
 from airgap.oci.digest import Digest
 from airgap.oci.layout import blob_path
 from airgap.run.cancel import CancelToken
@@ -32,12 +32,7 @@ from airgap.server.database.engine import Database, open_sqlite, open_url
 from airgap.server.database.errors import database_errors
 from airgap.server.database.tables import BLOBS
 from airgap.server.database.transcript import snapshot_of
-from airgap.server.datafolder import (
-    FOLDER_VERSION,
-    SECRET_FOLDERS,
-    USER_FILES,
-    read_version,
-)
+from airgap.server.datafolder import SECRET_FOLDERS, USER_FILES, read_current
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +74,7 @@ def write_backup(
         StorageError: Something cannot be read or written.
     """
     cancel = cancel or CancelToken()
-    _check(root, database_url)
+    read_current(root, database_url)
     if target.exists():
         raise ConflictError(f"{target} exists", hint="name another file, or remove it")
     with ExitStack() as stack:
@@ -100,16 +95,6 @@ def write_backup(
             finished.rename(target)
             sync_folder(target.absolute().parent)
     return BackupReport(str(target), report.blobs, report.size, report.missing)
-
-
-def _check(root: Path, database_url: str | None) -> None:
-    version = read_version(root)
-    if version is None or version.version != FOLDER_VERSION:
-        raise SettingsError(
-            f"{root} is not a data folder of this version",
-            hint="--data names one; a server that is started on an older one migrates it",
-        )
-    version.check_backend(root, "postgresql" if database_url else "sqlite")
 
 
 @contextmanager

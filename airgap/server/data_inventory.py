@@ -13,14 +13,14 @@ from sqlalchemy import select
 
 from airgap.content.datafolder import DATABASE_NAME
 from airgap.content.holdings import inventory_of
-from airgap.errors import SettingsError, StorageError
+from airgap.errors import StorageError
 from airgap.record.inventory import Inventory
 from airgap.server.database.engine import Database, open_sqlite, open_url
 from airgap.server.database.errors import database_errors
 from airgap.server.database.holdings import DatabaseHoldings
 from airgap.server.database.schema import check_schema
 from airgap.server.database.tables import REPOSITORIES
-from airgap.server.datafolder import FOLDER_VERSION, read_version
+from airgap.server.datafolder import read_current
 
 
 def inventory_of_data_folder(
@@ -45,13 +45,7 @@ def inventory_of_data_folder(
         SettingsError: It is no data folder of this version, or its database is elsewhere.
         StorageError: Something cannot be read, or is of a newer version.
     """
-    version = read_version(root)
-    if version is None or version.version != FOLDER_VERSION:
-        raise SettingsError(
-            f"{root} is not a data folder of this version",
-            hint="a server that is started on an older one migrates it",
-        )
-    version.check_backend(root, "postgresql" if database_url else "sqlite")
+    version = read_current(root, database_url)
     database = open_url(database_url) if database_url else _open_file(root / DATABASE_NAME)
     try:
         check_schema(database, version.id)

@@ -214,6 +214,28 @@ def read_version(root: Path) -> FolderVersion | None:
     return parse_version(raw, str(path))
 
 
+def read_current(root: Path, database_url: str | None) -> FolderVersion:
+    """Read the version file of a folder that is used beside its server, which migrates nothing.
+
+    Args:
+        root: The folder.
+        database_url: Where its database is said to be, if not in the folder.
+
+    Raises:
+        SettingsError: It is no data folder of this version, or its database is elsewhere.
+        StorageError: The file cannot be read, makes no sense, or is newer.
+    """
+    version = read_version(root)
+    if version is None or version.version != FOLDER_VERSION:
+        raise SettingsError(
+            f"{root} is not a data folder of this version",
+            hint="name the one that is served; a server that is started on an older one migrates"
+            " it",
+        )
+    version.check_backend(root, "postgresql" if database_url else "sqlite")
+    return version
+
+
 def parse_version(raw: bytes, what: str) -> FolderVersion:
     """Read what a version file says.
 

@@ -65,6 +65,18 @@ def test_updates_of_several_receivers_can_be_merged(update, outside, app, tmp_pa
     assert_sound(tmp_path / "both.tar")
 
 
+def test_a_base_is_not_carried_over_for_images_that_need_nothing_of_it(app, outside, tmp_path):
+    """What is taken out of an update and is whole in it is what it was without the update."""
+    builders.push(outside.repository("team/tool"), builders.image(layers=(500,), seed=8), tag="1")
+    tool = f"{outside.host}/team/tool:1"
+    held = inventory({"team/app:1.0": OLD})
+    export([app, tool], tmp_path / "two.tar", known=known_by(held))
+    export(tool, tmp_path / "whole.tar")
+    again([tmp_path / "two.tar"], tmp_path / "one.tar", tool)
+    assert catalog_of(tmp_path / "two.tar").bases
+    assert (tmp_path / "one.tar").read_bytes() == (tmp_path / "whole.tar").read_bytes()
+
+
 def test_what_is_left_can_be_left_on_another_word(update, app, tmp_path):
     """An export out of an update may be planned against more."""
     held = inventory({"team/app": NEW}, place="other.internal")

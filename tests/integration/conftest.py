@@ -7,6 +7,7 @@ import functools
 import pytest
 
 from tests.support import builders
+from tests.support.accounts import open_office
 from tests.support.embedded import EmbeddedRegistry
 from tests.support.signing import A, write_public
 from tests.support.transfers import export, pack_into
@@ -27,10 +28,32 @@ def inside():
         yield registry
 
 
+@pytest.fixture(params=["memory", "folder"])
+def registry(request, tmp_path):
+    """A registry that keeps what it has in memory, and one that does in a folder."""
+    folder = tmp_path / "data" if request.param == "folder" else None
+    with EmbeddedRegistry(folder=folder) as registry:
+        yield registry
+
+
+@pytest.fixture
+def store(registry):
+    """What it has of one repository."""
+    return registry.repository("team/app")
+
+
 @pytest.fixture
 def wire(registry):
-    """A connection to the registry that the module has."""
+    """A connection to that registry, or to what a module calls so."""
     with Wire(registry.host) as found:
+        yield found
+
+
+@pytest.fixture
+def office(tmp_path):
+    """One who may do all, and two who have a folder each."""
+    people = {"root": ["admins"], "bob": ["payments"], "amy": ["sales"]}
+    with open_office(tmp_path / "users", people) as found:
         yield found
 
 

@@ -13,7 +13,7 @@ import jwt
 import pytest
 
 from airgap.server.auth.tokens import LIFETIME, REFRESH_LIFETIME
-from tests.support.accounts import START, Office, basic, bearer, open_office, secret
+from tests.support.accounts import START, Office, basic, bearer, secret
 from tests.support.builders import image, push, push_blob, random_blob
 from tests.support.embedded import EmbeddedRegistry
 from tests.support.wire import Answer, Wire
@@ -21,13 +21,6 @@ from tests.support.wire import Answer, Wire
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 MANIFEST = "/v2/payments/app/manifests/1"
 PUBLIC = "/v2/public/app/manifests/1"
-
-
-@pytest.fixture
-def office(tmp_path: Path) -> Iterator[Office]:
-    people = {"root": ["admins"], "bob": ["payments"], "amy": ["sales"]}
-    with open_office(tmp_path / "users", people) as found:
-        yield found
 
 
 @pytest.fixture

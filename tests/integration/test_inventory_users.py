@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -17,20 +16,16 @@ from airgap.transfer.inventory_registry import (
     take_inventory,
 )
 from tests.support import builders
-from tests.support.accounts import open_office, secret
+from tests.support.accounts import Office, secret
 from tests.support.embedded import EmbeddedRegistry, Status
 from tests.support.inventories import MADE
 from tests.support.registry_client import FixedCredentials, open_lab
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Iterator[EmbeddedRegistry]:
+def registry(office: Office) -> Iterator[EmbeddedRegistry]:
     """A registry in which bob sees two repositories of three."""
-    people = {"root": ["admins"], "bob": ["payments"]}
-    with (
-        open_office(tmp_path / "users", people) as office,
-        EmbeddedRegistry(guard=office.guard) as found,
-    ):
+    with EmbeddedRegistry(guard=office.guard) as found:
         found.fault = lambda seen: Status(404) if "_airgap" in seen.path else None
         for number, name in enumerate(("payments/app", "public/app", "sales/app")):
             builders.push(found.repository(name), builders.image(seed=number), tag="1")

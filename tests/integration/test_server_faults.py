@@ -23,18 +23,6 @@ from tests.support.wire import Wire
 NAME = "team/app"
 
 
-@pytest.fixture(params=["memory", "folder"])
-def registry(request, tmp_path):
-    folder = tmp_path / "data" if request.param == "folder" else None
-    with EmbeddedRegistry(folder=folder) as registry:
-        yield registry
-
-
-@pytest.fixture
-def store(registry):
-    return registry.repository(NAME)
-
-
 def test_a_registry_can_speak_tls(tmp_path):
     """With a certificate everything works the same, large files included."""
     authority = trustme.CA()

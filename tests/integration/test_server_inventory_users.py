@@ -8,19 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.support import builders
-from tests.support.accounts import Office, basic, bearer, open_office
+from tests.support.accounts import Office, basic, bearer
 from tests.support.builders import image, push
 from tests.support.datafolders import opened
 from tests.support.embedded import EmbeddedRegistry
 from tests.support.told_inventories import PATH, ask
 from tests.support.wire import Wire
-
-
-@pytest.fixture
-def office(tmp_path: Path) -> Iterator[Office]:
-    people = {"root": ["admins"], "bob": ["payments"], "amy": ["sales"]}
-    with open_office(tmp_path / "users", people) as found:
-        yield found
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from airgap.oci import mediatype
 from airgap.oci.digest import Digest
 from airgap.oci.manifest import MAX_MANIFEST_SIZE
@@ -17,18 +15,6 @@ from tests.support.embedded import EmbeddedRegistry
 from tests.support.wire import Wire
 
 NAME = "team/app"
-
-
-@pytest.fixture(params=["memory", "folder"])
-def registry(request, tmp_path):
-    folder = tmp_path / "data" if request.param == "folder" else None
-    with EmbeddedRegistry(folder=folder) as registry:
-        yield registry
-
-
-@pytest.fixture
-def store(registry):
-    return registry.repository(NAME)
 
 
 def serving(**switches):

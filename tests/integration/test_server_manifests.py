@@ -15,18 +15,6 @@ from tests.support.wire import Wire
 NAME = "team/app"
 
 
-@pytest.fixture(params=["memory", "folder"])
-def registry(request, tmp_path):
-    folder = tmp_path / "data" if request.param == "folder" else None
-    with EmbeddedRegistry(folder=folder) as registry:
-        yield registry
-
-
-@pytest.fixture
-def store(registry):
-    return registry.repository(NAME)
-
-
 def serving(**switches):
     """A registry in memory with switches."""
     return EmbeddedRegistry(settings=RegistrySettings(**switches))

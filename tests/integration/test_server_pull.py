@@ -10,21 +10,8 @@ import pytest
 from airgap.oci import mediatype
 from tests.support import builders
 from tests.support.builders import push, push_blob, random_blob
-from tests.support.embedded import EmbeddedRegistry
 
 NAME = "team/app"
-
-
-@pytest.fixture(params=["memory", "folder"])
-def registry(request, tmp_path):
-    folder = tmp_path / "data" if request.param == "folder" else None
-    with EmbeddedRegistry(folder=folder) as registry:
-        yield registry
-
-
-@pytest.fixture
-def store(registry):
-    return registry.repository(NAME)
 
 
 @pytest.mark.parametrize("path", ["/v2/", "/v2"])

@@ -22,13 +22,6 @@ from tests.support.wire import Wire
 UPLOADS = "/v2/team/app/blobs/uploads/"
 
 
-@pytest.fixture(params=["memory", "folder"])
-def registry(request, tmp_path):
-    folder = tmp_path / "data" if request.param == "folder" else None
-    with EmbeddedRegistry(folder=folder) as registry:
-        yield registry
-
-
 def has(registry, data):
     """Whether the repository has exactly these bytes."""
     store = registry.repository("team/app")

@@ -11,18 +11,10 @@ import pytest
 from airgap.oci import mediatype
 from airgap.oci.digest import Digest
 from tests.support import builders
-from tests.support.embedded import EmbeddedRegistry
 from tests.support.wire import Wire
 
 CLIENTS = 6
 MANIFEST = {"Content-Type": mediatype.OCI_MANIFEST}
-
-
-@pytest.fixture(params=["memory", "folder"])
-def registry(request, tmp_path):
-    folder = tmp_path / "data" if request.param == "folder" else None
-    with EmbeddedRegistry(folder=folder) as registry:
-        yield registry
 
 
 def together(registry, work):

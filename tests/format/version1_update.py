@@ -6,16 +6,13 @@ update-v1.tar, and the same in volumes to update-volumes-v1, once: see `version1
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
-from airgap.bundle.catalog import Catalog
 from airgap.bundle.held import HeldBlob
-from airgap.bundle.layout import plan_layout
 from airgap.oci.digest import Digest
 from airgap.record.bases import Base
 from tests.format import version1
-from tests.support.bundles import MadeBundle
+from tests.support.bundles import MadeBundle, leaving, signed
 from tests.support.volume_sets import split
 
 PATH = Path(__file__).with_name("update-v1.tar")
@@ -41,24 +38,12 @@ MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=
 def update() -> MadeBundle:
     """The images of `version1`, with what the receiver has left out, and signed."""
     made = version1.bundle()
-    held = {Digest.of(data): len(data) for data in HELD}
-    config, layer = held
-    whole = made.catalog
-    catalog = Catalog.build(
-        images=whole.images,
-        referrers=whole.referrers,
-        manifests=whole.manifests,
-        blobs=[blob for blob in whole.blobs if blob[0] not in held],
-        omitted=whole.omitted,
-        bases=BASES,
-        held=[
-            HeldBlob(config, held[config], 0, "library/app"),
-            HeldBlob(layer, held[layer], 1, "docker.io/library/app"),
-        ],
-    )
-    catalog = replace(catalog, signatures=SIGNATURES)
-    contents = {digest: made.contents[digest] for digest, _ in catalog.blobs}
-    return MadeBundle(plan_layout(catalog, made.documents), made.documents, contents)
+    config, layer = HELD
+    held = [
+        HeldBlob(Digest.of(config), len(config), 0, "library/app"),
+        HeldBlob(Digest.of(layer), len(layer), 1, "docker.io/library/app"),
+    ]
+    return signed(leaving(made, held, BASES), SIGNATURES)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import dataclasses
 import io
 import json
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -299,16 +299,21 @@ def differential(
     repository: str = "team/app",
 ) -> MadeBundle:
     """The same images, with some of their blobs left to the receiver."""
-    leave = set(left)
-    catalog = made.catalog
-    held = [HeldBlob(digest, len(made.contents[digest]), 0, repository) for digest in leave]
+    held = [HeldBlob(digest, len(made.contents[digest]), 0, repository) for digest in set(left)]
+    return leaving(made, held, [base])
+
+
+def leaving(made: MadeBundle, held: Sequence[HeldBlob], bases: Sequence[Base]) -> MadeBundle:
+    """The same images, with these blobs left to what the bases say that the receiver has."""
+    leave = {blob.digest for blob in held}
+    whole = made.catalog
     catalog = Catalog.build(
-        images=catalog.images,
-        referrers=catalog.referrers,
-        manifests=catalog.manifests,
-        blobs=[blob for blob in catalog.blobs if blob[0] not in leave],
-        omitted=catalog.omitted,
-        bases=[base],
+        images=whole.images,
+        referrers=whole.referrers,
+        manifests=whole.manifests,
+        blobs=[blob for blob in whole.blobs if blob[0] not in leave],
+        omitted=whole.omitted,
+        bases=bases,
         held=held,
     )
     contents = {digest: made.contents[digest] for digest, _ in catalog.blobs}

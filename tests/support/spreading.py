@@ -22,6 +22,7 @@ from airgap.transfer.export import ExportOptions
 from airgap.transfer.spread import Spreading, spread_images
 from airgap.transfer.spread_outcome import SpreadResult
 from tests.support import builders
+from tests.support.command_line import Outcome, airgap
 from tests.support.embedded import EmbeddedRegistry
 from tests.support.parity import contents
 from tests.support.transfers import export, open_client
@@ -109,6 +110,16 @@ def spread_out(
             options=made,
             run=run,
         )
+
+
+def by_command(site: SimpleNamespace, script: str, *options: object) -> Outcome:
+    """Run the export by the command, with what a shell does between the media."""
+    path = site.folder / "next.sh"
+    path.write_text(script)
+    names = [f"{site.source.host}/{name}:1" for name in CONTENTS]
+    arguments = ["export", "images", *names, "-o", site.usb / "r.tar", "--spread"]
+    arguments += ["--volume-size", "1MiB", "--state", site.state, "--next-command", f"sh {path}"]
+    return airgap(*arguments, *options)
 
 
 def volumes_of(site: SimpleNamespace) -> dict[str, bytes]:

@@ -28,6 +28,7 @@ from tests.support.parity import contents
 from tests.support.spreading import (
     CONTENTS,
     assert_all_written,
+    by_command,
     change,
     changing,
     connected_side,
@@ -206,15 +207,11 @@ def test_parity_lies_on_each_medium_and_covers_it(site, clean):
 
 def test_the_command_goes_on_from_medium_to_medium(site, clean, tmp_path):
     """The command for the next medium is told what is to be written, and the result says where."""
-    script = tmp_path / "next.sh"
-    script.write_text(
+    done = by_command(
+        site,
         f'echo "$AIRGAP_MISSING_VOLUMES" >> {tmp_path}/asked\n'
-        f"mkdir -p {tmp_path}/shelf && mv {site.usb}/* {tmp_path}/shelf\n"
+        f"mkdir -p {tmp_path}/shelf && mv {site.usb}/* {tmp_path}/shelf\n",
     )
-    names = [f"{site.source.host}/{name}:1" for name in CONTENTS]
-    arguments = ["export", "images", *names, "-o", site.usb / "r.tar", "--spread"]
-    arguments += ["--volume-size", "1MiB", "--state", site.state, "--next-command", f"sh {script}"]
-    done = command_line.airgap(*arguments)
     assert done.code == 0, done.err
     assert "medium 2: volumes 3, 4" in done.out
     assert "in 5 volumes on 3 media" in done.out

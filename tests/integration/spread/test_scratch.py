@@ -28,6 +28,7 @@ from tests.support.spreading import (
     CONTENTS,
     VOLUME,
     assert_all_written,
+    by_command,
     change,
     changing,
     volumes_of,
@@ -218,15 +219,11 @@ def test_room_on_the_disk_is_asked_for_before_the_first_byte(site, monkeypatch):
 
 def test_the_command_says_that_the_disk_may_be_cleared(site, clean):
     """And which medium has parity alone."""
-    script = site.folder / "next.sh"
-    script.write_text(
+    script = (
         f'echo "[$AIRGAP_MISSING_VOLUMES]" >> {site.folder}/asked\n'
         f"mkdir -p {site.folder}/all && mv {site.usb}/* {site.folder}/all\n"
     )
-    names = [f"{site.source.host}/{name}:1" for name in CONTENTS]
-    arguments = ["export", "images", *names, "-o", site.usb / "r.tar", "--spread"]
-    arguments += ["--volume-size", "1MiB", "--state", site.state, "--next-command", f"sh {script}"]
-    done = command_line.airgap(*arguments, "--parity", "2volumes", "--scratch", site.disk)
+    done = by_command(site, script, "--parity", "2volumes", "--scratch", site.disk)
     assert done.code == 0, done.err
     assert "medium 4: parity alone" in done.out
     assert f"{site.disk} holds all of it as well" in done.out

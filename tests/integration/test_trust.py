@@ -18,17 +18,7 @@ from tests.support import builders
 from tests.support.bundles import MadeBundle, flip, pack, signed, tiny_bundle, unpack
 from tests.support.command_line import airgap
 from tests.support.embedded import EmbeddedRegistry
-from tests.support.signing import (
-    MADE,
-    SIGNED,
-    STRANGER,
-    WAYS,
-    A,
-    B,
-    bring,
-    refused,
-    signed_by,
-)
+from tests.support.signing import MADE, SIGNED, STRANGER, WAYS, A, B, bring, refused, signed_by
 from tests.support.transfers import sent
 
 

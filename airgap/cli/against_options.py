@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 import click
 
-from airgap.cli.options import FILE, Command
+from airgap.cli.options import FILE, Command, all_of
 from airgap.errors import SettingsError
 from airgap.oci.reference import Reference
 from airgap.run import Run
@@ -33,19 +33,7 @@ class AgainstFlags(TypedDict):
 
 def against_options(command: Command) -> Command:
     """Add `--against`, `--exactly` and `--lock`."""
-    for option in (
-        click.option(
-            "--lock",
-            type=FILE,
-            metavar="FILE",
-            help="Write what each name stood for to this file, which -f takes.",
-        ),
-        click.option(
-            "--exactly",
-            type=FILE,
-            metavar="FILE",
-            help="Take exactly what `export inventory --missing-for` found to be missing.",
-        ),
+    return all_of(
         click.option(
             "--against",
             type=FILE,
@@ -54,9 +42,19 @@ def against_options(command: Command) -> Command:
             help="Leave out what the receiver has by this inventory, receipt, bundle, catalog or "
             "lock file (repeatable).",
         ),
-    ):
-        command = option(command)
-    return command
+        click.option(
+            "--exactly",
+            type=FILE,
+            metavar="FILE",
+            help="Take exactly what `export inventory --missing-for` found to be missing.",
+        ),
+        click.option(
+            "--lock",
+            type=FILE,
+            metavar="FILE",
+            help="Write what each name stood for to this file, which -f takes.",
+        ),
+    )(command)
 
 
 def check_against(flags: AgainstFlags, *, is_asked: bool) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from airgap.cli.options import FILE, Command
+from airgap.cli.options import FILE, Command, all_of
 from airgap.errors import SettingsError
 from airgap.run import Run
 
@@ -27,22 +27,20 @@ _PASSPHRASE = click.option(
 
 def encrypt_options(command: Command) -> Command:
     """Add `--encrypt-to`, `--passphrase` and `--passphrase-file`."""
-    for option in (
-        _PASSPHRASE,
-        click.option(
-            "--passphrase",
-            is_flag=True,
-            help="Encrypt with a key that a passphrase opens; it is asked for.",
-        ),
+    return all_of(
         click.option(
             "--encrypt-to",
             multiple=True,
             metavar="RECIPIENT|FILE",
             help="Encrypt (age) to age1…, to an SSH key or to each in a file (repeatable).",
         ),
-    ):
-        command = option(command)
-    return command
+        click.option(
+            "--passphrase",
+            is_flag=True,
+            help="Encrypt with a key that a passphrase opens; it is asked for.",
+        ),
+        _PASSPHRASE,
+    )(command)
 
 
 def decrypt_options(command: Command) -> Command:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypedDict
 import click
 
 from airgap.cli.encryption_options import encrypted_bundle
-from airgap.cli.options import FILE, Command, keep_going_option, list_option
+from airgap.cli.options import FILE, Command, all_of, keep_going_option, list_option
 from airgap.cli.repositories import read_repositories
 from airgap.cli.session import Session
 from airgap.cli.signing_options import signatures_of, trust_of
@@ -126,9 +126,7 @@ class InventoryPlace:
 
 def source_options(command: Command) -> Command:
     """Add `--from` and all that says what of it is looked at."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    return all_of(*_OPTIONS)(command)
 
 
 def parse_place(flags: SourceFlags) -> InventoryPlace:

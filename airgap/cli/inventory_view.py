@@ -8,7 +8,7 @@ from typing import TypedDict
 
 import click
 
-from airgap.cli.options import Command
+from airgap.cli.options import Command, all_of
 from airgap.cli.qr import qr_lines
 from airgap.cli.session import Session
 from airgap.cli.visible import count_text, cut, size_text
@@ -94,16 +94,14 @@ class InventoryResult:
 
 def summary_options(command: Command) -> Command:
     """Add `--summary` and `--qr`."""
-    for option in (
-        click.option("--qr", is_flag=True, help="Draw that line as a QR code, to be scanned."),
+    return all_of(
         click.option(
             "--summary",
             is_flag=True,
             help="Print one line that can be typed: a digest of what is held, and counts.",
         ),
-    ):
-        command = option(command)
-    return command
+        click.option("--qr", is_flag=True, help="Draw that line as a QR code, to be scanned."),
+    )(command)
 
 
 def described(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 import click
 
-from airgap.cli.options import FILE, Command
+from airgap.cli.options import FILE, Command, all_of
 from airgap.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -24,12 +24,12 @@ class KeylessFlags(TypedDict):
 
 def keyless_options(command: Command) -> Command:
     """Add `--certificate-identity`, `--certificate-oidc-issuer` and `--trusted-root`."""
-    for option in (
+    return all_of(
         click.option(
-            "--trusted-root",
-            type=FILE,
-            metavar="FILE",
-            help="The trusted root of the Sigstore that signed (trusted_root.json).",
+            "--certificate-identity",
+            metavar="IDENTITY",
+            help="Refuse what this e-mail address or url has not signed with Sigstore; needs"
+            " --certificate-oidc-issuer and --trusted-root.",
         ),
         click.option(
             "--certificate-oidc-issuer",
@@ -37,14 +37,12 @@ def keyless_options(command: Command) -> Command:
             help="Who must have vouched for this identity.",
         ),
         click.option(
-            "--certificate-identity",
-            metavar="IDENTITY",
-            help="Refuse what this e-mail address or url has not signed with Sigstore; needs"
-            " --certificate-oidc-issuer and --trusted-root.",
+            "--trusted-root",
+            type=FILE,
+            metavar="FILE",
+            help="The trusted root of the Sigstore that signed (trusted_root.json).",
         ),
-    ):
-        command = option(command)
-    return command
+    )(command)
 
 
 def identities_of(flags: KeylessFlags) -> tuple[TrustedIdentity, ...]:

@@ -6,10 +6,11 @@ import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import click
 
+from airgap.cli.options import Command, all_of
 from airgap.cli.output import Output
 from airgap.content.posix import has_input
 from airgap.errors import SettingsError, StorageError
@@ -21,23 +22,21 @@ _SLICE = 0.1
 """Seconds that a question may stay open after Ctrl-C."""
 
 
-def media_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def media_options(command: Command) -> Command:
     """Add `--state` and `--next-command`."""
-    for option in (
-        click.option(
-            "--next-command",
-            metavar="COMMAND",
-            help=f"What the shell runs to have the next medium; ${_MISSING} says what is missing.",
-        ),
+    return all_of(
         click.option(
             "--state",
             type=click.Path(path_type=Path),
             metavar="DIR",
             help="Where is kept what is needed between media (default: the user's state folder).",
         ),
-    ):
-        command = option(command)
-    return command
+        click.option(
+            "--next-command",
+            metavar="COMMAND",
+            help=f"What the shell runs to have the next medium; ${_MISSING} says what is missing.",
+        ),
+    )(command)
 
 
 def check_next_command(command: str | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
 from typing import Any, TypedDict
@@ -75,89 +75,84 @@ class _NewFile(click.Path):
 NEW_BUNDLE = _NewFile(path_type=Path, allow_dash=True, readable=False)
 
 
-def _all_of(decorators: Sequence[Decorator]) -> Decorator:
+def all_of(*decorators: Decorator) -> Decorator:
+    """Several decorators as one; the first one's option stands first in the help."""
     return lambda command: reduce(lambda done, add: add(done), reversed(decorators), command)
 
 
 def output_options(command: Command) -> Command:
     """Add the options of every command."""
-    return _all_of(
-        [
-            click.option(
-                "--json/--no-json",
-                default=None,
-                help="Print events and the result as lines of JSON.",
-            ),
-            click.option(
-                "-q", "--quiet", is_flag=True, default=None, help="Print warnings and errors only."
-            ),
-            click.option(
-                "-v", "--verbose", is_flag=True, default=None, help="Print each item and why."
-            ),
-            click.option(
-                "--progress/--no-progress", default=None, help="Show how far it is, or do not."
-            ),
-            click.option(
-                "--log-file", type=FILE, metavar="FILE", help="Append every event to a file."
-            ),
-            click.option(
-                "--config", type=FILE, metavar="FILE", help="Read settings from this file, too."
-            ),
-        ]
+    return all_of(
+        click.option(
+            "--json/--no-json",
+            default=None,
+            help="Print events and the result as lines of JSON.",
+        ),
+        click.option(
+            "-q", "--quiet", is_flag=True, default=None, help="Print warnings and errors only."
+        ),
+        click.option(
+            "-v", "--verbose", is_flag=True, default=None, help="Print each item and why."
+        ),
+        click.option(
+            "--progress/--no-progress", default=None, help="Show how far it is, or do not."
+        ),
+        click.option("--log-file", type=FILE, metavar="FILE", help="Append every event to a file."),
+        click.option(
+            "--config", type=FILE, metavar="FILE", help="Read settings from this file, too."
+        ),
     )(command)
 
 
 def network_options(command: Command) -> Command:
     """Add the options of every command that talks to a registry."""
-    return _all_of(
-        [
-            click.option(
-                "--plain-http",
-                multiple=True,
-                metavar="HOST",
-                help="Speak to this host without TLS (repeatable).",
-            ),
-            click.option(
-                "--insecure",
-                multiple=True,
-                metavar="HOST",
-                help="Do not check this host's TLS certificate (repeatable).",
-            ),
-            click.option(
-                "--ca-file",
-                type=FILE,
-                metavar="FILE",
-                help="Trust these certificates beside the system's.",
-            ),
-            click.option("--cert", type=FILE, metavar="FILE", help="A TLS client certificate."),
-            click.option("--key", type=FILE, metavar="FILE", help="The key of the certificate."),
-            click.option(
-                "--proxy",
-                metavar="URL",
-                help="Reach every host but loopback and those of NO_PROXY through this proxy.",
-            ),
-            click.option(
-                "--retries",
-                metavar="N",
-                help="Repeat a request so often without any progress (default 5).",
-            ),
-            click.option(
-                "--timeout",
-                metavar="TIME",
-                help="Give a connection up after so long without a byte (default 60s).",
-            ),
-            click.option(
-                "--max-wait",
-                metavar="TIME",
-                help="The longest pause that a server may ask for (default 5m).",
-            ),
-            click.option(
-                "--allow-host",
-                multiple=True,
-                metavar="HOST",
-                help="Fetch layer urls from this host even in a private network (repeatable).",
-            ),
-        ]
+    return all_of(
+        click.option(
+            "--plain-http",
+            multiple=True,
+            metavar="HOST",
+            help="Speak to this host without TLS (repeatable).",
+        ),
+        click.option(
+            "--insecure",
+            multiple=True,
+            metavar="HOST",
+            help="Do not check this host's TLS certificate (repeatable).",
+        ),
+        click.option(
+            "--ca-file",
+            type=FILE,
+            metavar="FILE",
+            help="Trust these certificates beside the system's.",
+        ),
+        click.option("--cert", type=FILE, metavar="FILE", help="A TLS client certificate."),
+        click.option("--key", type=FILE, metavar="FILE", help="The key of the certificate."),
+        click.option(
+            "--proxy",
+            metavar="URL",
+            help="Reach every host but loopback and those of NO_PROXY through this proxy.",
+        ),
+        click.option(
+            "--retries",
+            metavar="N",
+            help="Repeat a request so often without any progress (default 5).",
+        ),
+        click.option(
+            "--timeout",
+            metavar="TIME",
+            help="Give a connection up after so long without a byte (default 60s).",
+        ),
+        click.option(
+            "--max-wait",
+            metavar="TIME",
+            help="The longest pause that a server may ask for (default 5m).",
+        ),
+        click.option(
+            "--allow-host",
+            multiple=True,
+            metavar="HOST",
+            help="Fetch layer urls from this host even in a private network (repeatable).",
+        ),
     )(command)
 
 

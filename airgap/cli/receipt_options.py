@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from airgap.cli.author import author_of
-from airgap.cli.options import FILE, Command
+from airgap.cli.options import FILE, Command, all_of
 from airgap.cli.signing_options import SignFlags, sign_options, signers
 from airgap.errors import AirgapError, ConflictError, SettingsError
 from airgap.run.events import Notice
@@ -36,20 +36,18 @@ class ReceiptFlags(SignFlags):
 
 def receipt_options(command: Command) -> Command:
     """Add `--receipt`, `--by`, and the options of whoever signs."""
-    for option in (
-        sign_options,
-        click.option(
-            "--by", metavar="TEXT", help="Who imports, for the receipt (default: USER@MACHINE)."
-        ),
+    return all_of(
         click.option(
             "--receipt",
             type=FILE,
             metavar="FILE",
             help="Write what arrived, digest by digest, also where the import fails.",
         ),
-    ):
-        command = option(command)
-    return command
+        click.option(
+            "--by", metavar="TEXT", help="Who imports, for the receipt (default: USER@MACHINE)."
+        ),
+        sign_options,
+    )(command)
 
 
 class KeptReceipt:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypedDict
 import click
 
 from airgap.cli.keyless_options import KeylessFlags, keyless_options
-from airgap.cli.options import FILE, Command
+from airgap.cli.options import FILE, Command, all_of
 from airgap.cli.session import Session
 from airgap.cli.settings import Settings
 from airgap.errors import AirgapError, SettingsError
@@ -48,13 +48,7 @@ class SignatureFlags(TrustFlags):
 
 def sign_options(command: Command) -> Command:
     """Add `--sign` and `--sign-passphrase-file`."""
-    for option in (
-        click.option(
-            "--sign-passphrase-file",
-            type=FILE,
-            metavar="FILE",
-            help="The passphrase of the keys that sign is the one line of this file.",
-        ),
+    return all_of(
         click.option(
             "--sign",
             type=FILE,
@@ -62,9 +56,13 @@ def sign_options(command: Command) -> Command:
             metavar="KEY",
             help="Sign with this private key (PEM: Ed25519 or ECDSA P-256; repeatable).",
         ),
-    ):
-        command = option(command)
-    return command
+        click.option(
+            "--sign-passphrase-file",
+            type=FILE,
+            metavar="FILE",
+            help="The passphrase of the keys that sign is the one line of this file.",
+        ),
+    )(command)
 
 
 def revocations_option(command: Command) -> Command:
@@ -79,13 +77,7 @@ def revocations_option(command: Command) -> Command:
 
 def trust_options(command: Command) -> Command:
     """Add `--trust`, `--require` and what trusts an identity of Sigstore."""
-    for option in (
-        keyless_options,
-        click.option(
-            "--require",
-            metavar="N",
-            help="So many of the trusted keys must have signed (default 1).",
-        ),
+    return all_of(
         click.option(
             "--trust",
             type=FILE,
@@ -94,9 +86,13 @@ def trust_options(command: Command) -> Command:
             help="Refuse what is not signed by this public key, or by those of a trust file"
             " (repeatable).",
         ),
-    ):
-        command = option(command)
-    return command
+        click.option(
+            "--require",
+            metavar="N",
+            help="So many of the trusted keys must have signed (default 1).",
+        ),
+        keyless_options,
+    )(command)
 
 
 def signature_option(command: Command) -> Command:

@@ -16,7 +16,7 @@ from airgap.cli.encryption_options import decrypt_options, encrypted_bundle
 from airgap.cli.invocation import Invocation
 from airgap.cli.options import FILE, OutputFlags, expect_option, output_options
 from airgap.cli.session import Session
-from airgap.cli.signing_options import read_key
+from airgap.cli.signing_options import read_key, signing_keys_options
 from airgap.cli.values import as_digest, as_seekable
 from airgap.content.atomic import write_file
 from airgap.content.storage import storage_errors
@@ -59,21 +59,7 @@ class SignBundleFlags(OutputFlags):
 
 @click.command("bundle")
 @click.argument("bundle", type=FILE, nargs=-1, required=True)
-@click.option(
-    "--key",
-    "keys",
-    type=FILE,
-    multiple=True,
-    required=True,
-    metavar="KEY",
-    help="Sign with this private key (PEM: Ed25519 or ECDSA P-256; repeatable).",
-)
-@click.option(
-    "--sign-passphrase-file",
-    type=FILE,
-    metavar="FILE",
-    help="The passphrase of the keys that sign is the one line of this file.",
-)
+@signing_keys_options
 @click.option(
     "-o",
     "--output",

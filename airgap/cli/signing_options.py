@@ -46,22 +46,36 @@ class SignatureFlags(TrustFlags):
     signature: tuple[Path, ...]
 
 
+_KEY_HELP = "Sign with this private key (PEM: Ed25519 or ECDSA P-256; repeatable)."
+_SIGN_PASSPHRASE = click.option(
+    "--sign-passphrase-file",
+    type=FILE,
+    metavar="FILE",
+    help="The passphrase of the keys that sign is the one line of this file.",
+)
+
+
 def sign_options(command: Command) -> Command:
     """Add `--sign` and `--sign-passphrase-file`."""
     return all_of(
+        click.option("--sign", type=FILE, multiple=True, metavar="KEY", help=_KEY_HELP),
+        _SIGN_PASSPHRASE,
+    )(command)
+
+
+def signing_keys_options(command: Command) -> Command:
+    """Add `--key` and `--sign-passphrase-file`, for commands that do nothing but sign."""
+    return all_of(
         click.option(
-            "--sign",
+            "--key",
+            "keys",
             type=FILE,
             multiple=True,
+            required=True,
             metavar="KEY",
-            help="Sign with this private key (PEM: Ed25519 or ECDSA P-256; repeatable).",
+            help=_KEY_HELP,
         ),
-        click.option(
-            "--sign-passphrase-file",
-            type=FILE,
-            metavar="FILE",
-            help="The passphrase of the keys that sign is the one line of this file.",
-        ),
+        _SIGN_PASSPHRASE,
     )(command)
 
 

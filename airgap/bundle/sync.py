@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from queue import SimpleQueue
 from threading import Lock, Thread
 
@@ -106,7 +106,7 @@ class Syncer:
             StorageError: The file could not be synced, now or before.
         """
         if self.stop():
-            self._sync()
+            self._record(*self._sync_file())
 
     def stop(self) -> bool:
         """End the thread and sync no more; False where it had ended.
@@ -127,14 +127,17 @@ class Syncer:
     def _work(self) -> None:
         while self._asked.get():
             try:
-                self._sync()
+                synced = self._sync_file()
+                if self._thread is not None:  # else nobody waits for the record but its end
+                    self._record(*synced)
             except StorageError as error:
                 # The system says once that writing back failed, so this must not be tried again:
                 # it would succeed, and the journal would call durable what is lost.
                 self._failure = error
                 return
 
-    def _sync(self) -> None:
+    def _sync_file(self) -> tuple[int, dict[Digest, Extent]]:
+        """Sync the file, and say what was in it before."""
         with self._lock:
             mark = self.journal.mark
             begun = dict(self._begun)
@@ -142,6 +145,10 @@ class Syncer:
             self._is_asked = False
             self._last = self._clock()
         self._file.sync()
+        return mark, begun
+
+    def _record(self, mark: int, begun: Mapping[Digest, Extent]) -> None:
+        """Record what a sync made durable."""
         with self._lock:
             still = [e for e in begun.values() if self._reaches(e)]
             self.journal.add_synced(mark, still)

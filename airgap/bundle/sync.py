@@ -106,7 +106,7 @@ class Syncer:
             StorageError: The file could not be synced, now or before.
         """
         if self.stop():
-            self._record(*self._sync_file())
+            self._sync()
 
     def stop(self) -> bool:
         """End the thread and sync no more; False where it had ended.
@@ -135,6 +135,9 @@ class Syncer:
                 # it would succeed, and the journal would call durable what is lost.
                 self._failure = error
                 return
+
+    def _sync(self) -> None:
+        self._record(*self._sync_file())
 
     def _sync_file(self) -> tuple[int, dict[Digest, Extent]]:
         """Sync the file, and say what was in it before."""

@@ -166,6 +166,29 @@ def test_commit_during_a_sync_is_not_durable(file: PartialFile) -> None:
     journal.close()
 
 
+def test_an_end_does_not_wait_for_the_record_of_a_sync(file: PartialFile) -> None:
+    """A sync that is under way when a bundle ends is waited for, and not written down."""
+    journal = Journal(file.journal, file.inode, Holdings())
+    syncer = Syncer(file, journal, clock=lambda: 0.0)
+    real, began, ends = file.sync, threading.Event(), threading.Thread(target=syncer.stop)
+
+    def sync() -> None:
+        ends.start()
+        began.set()
+        assert syncer._asked.get(timeout=5) is False  # the end is asked for
+        syncer._asked.put(False)
+        real()
+
+    file.sync = sync  # type: ignore[method-assign]  # the file itself is real
+    syncer.commit(extent(b"before", 0))
+    syncer.note(64 * 1024 * 1024)
+    assert began.wait(10)
+    ends.join(10)
+    assert not ends.is_alive()
+    assert journal.holdings.durable == set()
+    journal.close()
+
+
 def test_taken_back_during_a_sync(file: PartialFile) -> None:
     """A beginning that is thrown away while a sync runs is not recorded after it."""
     journal = Journal(file.journal, file.inode, Holdings())

@@ -131,8 +131,7 @@ class _Export:
         registries = len({reference.registry for reference in references})
         self._sources = open_sources(client, registries=registries, jobs=options.jobs, run=run)
         if not isinstance(client, Client):
-            # What a bundle holds travels on, and what it left out it says itself.
-            self._options = replace(options, non_distributable=True, originals=client.catalogs)
+            self._options = options.out_of(client.catalogs)
         self._resolution: Resolution | None = None
 
     def to_file(self, path: Path) -> ExportResult:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from airgap.errors import SettingsError
 from airgap.oci.digest import Digest
 from airgap.oci.platform import Platform
 from airgap.transfer.protect import ProtectOptions
@@ -61,6 +62,26 @@ class ExportOptions:
     revocations: bytes = b""
     originals: tuple[Catalog, ...] = ()
     require_signature: tuple[RequiredKey, ...] = ()
+
+    def check_spreadable(self) -> None:
+        """See that the bundle comes in pieces that can be shared out to media.
+
+        Raises:
+            SettingsError: It does not.
+        """
+        if self.volume_size is None or self.encrypt is not None:
+            raise SettingsError(
+                "--spread needs --volume-size, and volumes that are not encrypted",
+                hint="--volume-size says how large the pieces are that are shared out to media",
+            )
+
+    def out_of(self, originals: tuple[Catalog, ...]) -> ExportOptions:
+        """The same for an export out of bundles, which say themselves what they left out.
+
+        Args:
+            originals: What they say that they carry; all of that travels on.
+        """
+        return replace(self, non_distributable=True, originals=originals)
 
     @property
     def selection(self) -> Selection:

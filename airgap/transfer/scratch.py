@@ -135,11 +135,7 @@ def spread_from_scratch(
         ConflictError: Another export to this path has begun, or the folder holds another bundle.
         AirgapError: A source failed; what is in the folder and on media stays and counts.
     """
-    if options.volume_size is None or options.encrypt is not None:
-        raise SettingsError(
-            "--spread needs --volume-size, and volumes that are not encrypted",
-            hint="--volume-size says how large the pieces are that are shared out to media",
-        )
+    options.check_spreadable()
     if options.protect.parity is None:
         raise SettingsError(
             "--scratch is where parity of all volumes is made, and none is asked for",

@@ -21,7 +21,6 @@ from airgap.errors import (
     ConflictError,
     IncompleteBundleError,
     PartialError,
-    SettingsError,
     StorageError,
     StorageFullError,
 )
@@ -102,13 +101,9 @@ def spread_images(
         ConflictError: Another export to this path has begun and is not done.
         AirgapError: A source failed; what is on media stays and counts.
     """
-    if options.volume_size is None or options.encrypt is not None:
-        raise SettingsError(
-            "--spread needs --volume-size, and volumes that are not encrypted",
-            hint="--volume-size says how large the pieces are that are shared out to media",
-        )
+    options.check_spreadable()
     if isinstance(client, Holdings):
-        options = replace(options, non_distributable=True, originals=client.catalogs)
+        options = options.out_of(client.catalogs)
     work = Spread(references, output, client, options, run or Run())
     with closing(SpreadFolder(spread_folder(spreading.state, output))) as folder:
         return fill_media(work, folder, spreading.prompt)

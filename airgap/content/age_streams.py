@@ -112,12 +112,9 @@ class EncryptingStream:
     def _collect(self) -> dict[str, Any]:
         with suppress(BrokenPipeError):
             self._input.close()
-        report = _report(self._child)
+        report = _report(self._child, name=self._name)
         if report is None:
             raise self._ended()
-        if report.get("error") == "system":
-            number = int(report["errno"])
-            raise storage_error(OSError(number, os.strerror(number)), self._name)
         if "error" in report:
             raise StorageError(
                 f"{self._name}: it could not be encrypted: {report.get('message')}", origin="local"
@@ -201,16 +198,13 @@ class DecryptingStream:
         self.close()
 
     def _finish(self) -> None:
-        report = _report(self._child)
+        report = _report(self._child, name=self._name)
         if report is None:
             raise StorageError(
                 f"{self._name}: the process that decrypts it ended with {self._child.returncode}",
                 hint="run the same command again",
                 origin="local",
             )
-        if report.get("error") == "system":
-            number = int(report["errno"])
-            raise storage_error(OSError(number, os.strerror(number)), self._name)
         if "error" in report:
             raise self._wrong(report["error"])
 
@@ -261,8 +255,12 @@ def _start(work: str, fd: int, keys: dict[str, Any], *, name: str) -> subprocess
     return child
 
 
-def _report(child: subprocess.Popen[bytes]) -> dict[str, Any] | None:
-    """What the child said at its end, once; None where it said nothing, or was ended."""
+def _report(child: subprocess.Popen[bytes], *, name: str) -> dict[str, Any] | None:
+    """What the child said at its end, once; None where it said nothing, or was ended.
+
+    Raises:
+        StorageError: The system refused it something.
+    """
     raw = _pipe(child.stderr).read()
     child.wait()
     try:
@@ -271,6 +269,9 @@ def _report(child: subprocess.Popen[bytes]) -> dict[str, Any] | None:
         return None
     if not isinstance(report, dict) or (child.returncode != 0 and "error" not in report):
         return None
+    if report.get("error") == "system":
+        number = int(report["errno"])
+        raise storage_error(OSError(number, os.strerror(number)), name)
     return report
 
 

@@ -1,4 +1,4 @@
-"""PAR2 files beside volumes: made by the tool, found and checked by what they say."""
+"""PAR2 files beside volumes: made by the tool, found by what they say."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from pathlib import Path
 
 from airgap.bundle.par2_packets import (
     Collected,
-    Gap,
     ProtectedFile,
     collect,
-    scan,
 )
 from airgap.bundle.par2_tool import find_tool, limits, progress, run_tool, tool_error
 from airgap.bundle.parity import ParityPlan
@@ -53,18 +51,6 @@ class ParitySet:
     def data_blocks(self) -> int:
         """How many blocks the protected files have."""
         return sum(-(-file.size // self.block_size) for file in self.protected)
-
-
-@dataclass(frozen=True, slots=True)
-class ParityDamage:
-    """A range of a PAR2 file that is no whole packet: what lies there is lost for repair."""
-
-    path: Path
-    offset: int
-    length: int
-
-    def __str__(self) -> str:
-        return f"{self.path}: damaged from byte {self.offset:,} on, {self.length:,} bytes"
 
 
 def create_parity(
@@ -132,22 +118,6 @@ def find_parity(folder: Path) -> tuple[ParitySet, ...]:
     """
     sets = collect(parity_files(folder))
     return tuple(_as_set(set_id, found) for set_id, found in sorted(sets.items()))
-
-
-def check_parity(found: ParitySet, *, run: Run) -> tuple[ParityDamage, ...]:
-    """Read all PAR2 files of a set and compare each packet with its checksum.
-
-    Raises:
-        StorageError: One of them could not be read.
-        CancelledError: Somebody asked to stop.
-    """
-    damage = []
-    for path in found.paths:
-        for packet in scan(path, is_deep=True):
-            run.cancel.check()
-            if isinstance(packet, Gap):
-                damage.append(ParityDamage(path, packet.offset, packet.length))
-    return tuple(damage)
 
 
 def parity_files(folder: Path) -> list[Path]:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from airgap.bundle import par2_packets, par2_tool
-from airgap.bundle.par2 import WORK, check_parity, create_parity, find_parity
+from airgap.bundle.check_parity import check_parity_file
+from airgap.bundle.par2 import WORK, create_parity, find_parity
 from airgap.bundle.par2_packets import packet_bytes
 from airgap.bundle.par2_tool import find_tool, run_tool
 from airgap.errors import CancelledError, SettingsError, StorageError, StorageFullError
@@ -41,6 +42,11 @@ def volumes(tmp_path):
     return write_volumes(tmp_path / "m")
 
 
+def damaged(found):
+    """What is wrong with the PAR2 files of a set."""
+    return [finding for path in found.paths for finding in check_parity_file(path, Run())]
+
+
 def names(folder: Path) -> set[str]:
     """What lies in a folder."""
     return {path.name for path in folder.iterdir()}
@@ -57,7 +63,7 @@ def test_parity_is_made_and_found(volumes):
     assert (found.block_size, found.data_blocks) == (plan.block_size, plan.data_blocks)
     assert found.recovery_blocks == plan.recovery_blocks
     assert len(made) == plan.recovery_files + 1
-    assert check_parity(found, run=Run()) == ()
+    assert damaged(found) == []
     size = sum(path.stat().st_size for path in made)
     assert size == pytest.approx(plan.size, rel=0.02)
 
@@ -162,8 +168,8 @@ def test_a_flipped_bit_in_parity_is_told_by_file_and_offset(volumes):
         before = path.read_bytes()
         for offset in range(3, len(before), len(before) // 7):
             flip(path, offset)
-            [damage] = check_parity(found, run=Run())
-            assert damage.path == path
+            [damage] = damaged(found)
+            assert damage.path == str(path)
             assert damage.offset <= offset < damage.offset + damage.length
             assert damage.length <= found.block_size + 2000
             path.write_bytes(before)
@@ -174,7 +180,7 @@ def test_parity_cut_short_is_told(volumes):
     made = create(volumes)
     os.truncate(made[1], made[1].stat().st_size - 1000)
     found = only_set(volumes[0].parent)
-    assert len(check_parity(found, run=Run())) == 1
+    assert len(damaged(found)) == 1
     assert found.is_described
 
 

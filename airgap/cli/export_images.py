@@ -25,7 +25,7 @@ from airgap.cli.encryption_options import encrypt_options, encryption
 from airgap.cli.image_policy_options import image_policy_options, required_keys
 from airgap.cli.invocation import Invocation
 from airgap.cli.keyless_options import identities_of
-from airgap.cli.media_prompt import MediaPrompt, check_next_command, media_options
+from airgap.cli.media_prompt import between_media, check_next_command, media_options
 from airgap.cli.options import (
     FILE,
     NEW_BUNDLE,
@@ -362,14 +362,8 @@ def _spread(
 def _spreading(session: Session, flags: ExportFlags, run: Run) -> Spreading:
     from airgap.transfer.spread import Spreading
 
-    prompt = MediaPrompt(
-        flags["next_command"],
-        action="write",
-        is_json=session.settings.json,
-        cancel=run.cancel,
-        before=session.show_events,
-    )
-    return Spreading(flags["state"] or session.settings.environment.state_folder, prompt)
+    state, command = flags["state"], flags["next_command"]
+    return Spreading(*between_media(session, run, state, command, action="write"))
 
 
 def _protect(flags: ExportFlags) -> ProtectOptions:

@@ -16,7 +16,7 @@ from airgap.cli.encryption_options import decrypt_options, encrypted_bundle
 from airgap.cli.image_policy_options import image_policy_options, required_keys
 from airgap.cli.invocation import Invocation
 from airgap.cli.keyless_options import identities_of
-from airgap.cli.media_prompt import MediaPrompt, check_next_command, media_options
+from airgap.cli.media_prompt import between_media, check_next_command, media_options
 from airgap.cli.options import (
     BUNDLE,
     NetworkFlags,
@@ -223,14 +223,8 @@ def _with_trust(
 
 
 def _gathering(session: Session, flags: ImportFlags, run: Run) -> Gathering:
-    prompt = MediaPrompt(
-        flags["next_command"],
-        action="read",
-        is_json=session.settings.json,
-        cancel=run.cancel,
-        before=session.show_events,
-    )
-    return Gathering(flags["state"] or session.settings.environment.state_folder, prompt)
+    state, command = flags["state"], flags["next_command"]
+    return Gathering(*between_media(session, run, state, command, action="read"))
 
 
 def _bundle(paths: tuple[Path, ...]) -> tuple[Path, ...] | BinaryIO:

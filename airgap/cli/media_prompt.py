@@ -6,7 +6,7 @@ import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -16,6 +16,10 @@ from airgap.content.posix import has_input
 from airgap.errors import SettingsError, StorageError
 from airgap.run.cancel import CancelToken
 from airgap.run.events import MediumWanted
+
+if TYPE_CHECKING:
+    from airgap.cli.session import Session
+    from airgap.run import Run
 
 _MISSING = "AIRGAP_MISSING_VOLUMES"
 _SLICE = 0.1
@@ -47,6 +51,33 @@ def check_next_command(command: str | None) -> None:
     """
     if command is not None and not command.strip():
         raise SettingsError("--next-command is empty", hint="give what the shell can run")
+
+
+def between_media(
+    session: Session,
+    run: Run,
+    state: Path | None,
+    next_command: str | None,
+    *,
+    action: Literal["read", "write"],
+) -> tuple[Path, MediaPrompt]:
+    """Where is kept what is needed between media, and what asks for the next one.
+
+    Args:
+        session: The command.
+        run: Its run.
+        state: What `--state` says.
+        next_command: What `--next-command` says.
+        action: What is done with the media.
+    """
+    prompt = MediaPrompt(
+        next_command,
+        action=action,
+        is_json=session.settings.json,
+        cancel=run.cancel,
+        before=session.show_events,
+    )
+    return state or session.settings.environment.state_folder, prompt
 
 
 class MediaPrompt:
